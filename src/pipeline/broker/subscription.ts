@@ -1,0 +1,131 @@
+import type { Channel, RecoveringChannelModel } from 'amqplib';
+import { type Delivery, deliveryOf } from './delivery.ts';
+
+/** A consumer of one queue that outlives channels and connections. */
+export interface Subscription {
+  /** Wishes to consume from now on, with this prefetch (in messages), as soon as there is a connection. */
+  consume(prefetch: number): void;
+  /** Stops deliveries; resolves when none can come any more. Those delivered already can still be acked. */
+  cancel(): Promise<void>;
+  /** Cancels and closes the channel: RabbitMQ takes back what is not settled. */
+  close(): Promise<void>;
+}
+
+export interface SubscriptionOptions {
+  log: { warn(fields: object, message: string): void };
+}
+
+const reopenAfterMs = 100;
+
+/** A subscription that, after every loss, opens its channel again and applies the same wish. */
+export class RecoveringSubscription implements Subscription {
+  readonly #queue: string;
+  readonly #onDelivery: (delivery: Delivery) => void;
+  readonly #connection: Promise<Pick<RecoveringChannelModel, 'createChannel'>>;
+  readonly #options: SubscriptionOptions;
+  readonly #onClose: () => void;
+  #channel: Channel | undefined;
+  #tag: string | undefined;
+  /** The wish: what to consume with; undefined while canceled. */
+  #prefetch: number | undefined;
+  #closed = false;
+  /** Changes happen one after the other: a cancel must not overtake the consume before it. */
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(
+    queue: string,
+    onDelivery: (delivery: Delivery) => void,
+    connection: Promise<Pick<RecoveringChannelModel, 'createChannel'>>,
+    options: SubscriptionOptions,
+    onClose: () => void,
+  ) {
+    this.#queue = queue;
+    this.#onDelivery = onDelivery;
+    this.#connection = connection;
+    this.#options = options;
+    this.#onClose = onClose;
+  }
+
+  consume(prefetch: number): void {
+    this.#prefetch = prefetch;
+    void this.#change(() => this.#apply());
+  }
+
+  async cancel(): Promise<void> {
+    this.#prefetch = undefined;
+    // Without a channel nothing can be delivered, and waiting would mean waiting for RabbitMQ.
+    if (this.#channel) await this.#change(() => this.#apply());
+  }
+
+  async close(): Promise<void> {
+    const channel = this.#channel;
+    this.#closed = true;
+    this.#prefetch = undefined;
+    this.#channel = undefined;
+    this.#onClose();
+    try {
+      await channel?.close();
+    } catch (error) {
+      this.#options.log.warn({ err: error, queue: this.#queue }, 'a consumer had gone before it was closed');
+    }
+  }
+
+  #change(how: () => Promise<void>): Promise<void> {
+    this.#changes = this.#changes.then(how).catch((error: unknown) => {
+      if (this.#closed) return;
+      this.#options.log.warn({ err: error, queue: this.#queue }, 'consuming failed; trying again');
+      this.#applySoon();
+    });
+    return this.#changes;
+  }
+
+  #applySoon(): void {
+    if (this.#closed || this.#prefetch === undefined) return;
+    setTimeout(() => void this.#change(() => this.#apply()), reopenAfterMs).unref();
+  }
+
+  async #apply(): Promise<void> {
+    if (this.#channel && this.#tag !== undefined) {
+      const tag = this.#tag;
+      this.#tag = undefined;
+      await this.#channel.cancel(tag);
+    }
+    if (this.#prefetch === undefined || this.#closed) return;
+    const channel = this.#channel ?? (await this.#open());
+    if (!channel) return;
+    await channel.prefetch(this.#prefetch);
+    const { consumerTag } = await channel.consume(this.#queue, (message) => {
+      if (message) this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
+      else this.#canceledByRabbit(channel);
+    });
+    this.#tag = consumerTag;
+  }
+
+  /** Waits for a connection if there is none. */
+  async #open(): Promise<Channel | undefined> {
+    const channel = await (await this.#connection).createChannel();
+    if (this.#closed) {
+      await channel.close();
+      return undefined;
+    }
+    channel.on('error', (error) =>
+      this.#options.log.warn({ err: error, queue: this.#queue }, 'RabbitMQ closed a consuming channel'),
+    );
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      this.#tag = undefined;
+      this.#applySoon();
+    });
+    this.#channel = channel;
+    return channel;
+  }
+
+  /** The queue was deleted, or its leader moved: the channel lives on, but nothing more would come. */
+  #canceledByRabbit(channel: Channel): void {
+    this.#tag = undefined;
+    channel.close().catch((error: unknown) => {
+      this.#options.log.warn({ err: error, queue: this.#queue }, 'a canceled consumer did not close');
+    });
+  }
+}

@@ -1,0 +1,154 @@
+import { dispatch, type Ref, spawn, stop } from 'nact';
+import type { Delivery } from './broker/delivery.ts';
+import type { Subscription } from './broker/subscription.ts';
+import { handBack, type Parcel, receive, runBatch, type Step } from './step.ts';
+import { queueOf } from './topology.ts';
+
+/** How the consuming actors of one lane gather what they take at once. */
+export interface LaneOptions {
+  /** How many messages RabbitMQ hands an actor before it wants an ack: the back-pressure. */
+  prefetch: number;
+  batch: {
+    /** A batch is full with so many items. */
+    size: number;
+    /** A batch that isn't full waits so long for more, in ms. */
+    waitMs: number;
+  };
+  /** How many actors consume the lane: `min` always, up to `max` while the queue stays deep. */
+  consumers: { min: number; max: number };
+}
+
+type Mail =
+  | { kind: 'delivery'; delivery: Delivery }
+  | { kind: 'run' }
+  /** Hands back what is gathered: the circuit has opened. */
+  | { kind: 'handBack' }
+  /** Runs what is gathered, then calls `drained`: everything that came before is settled by then. */
+  | { kind: 'drain'; drained: () => void };
+
+/** One consuming actor. */
+export interface Consumer {
+  /** Starts deliveries, or starts them again after `pause`. */
+  resume(): void;
+  /** Stops deliveries and hands back what it holds but has not begun. */
+  pause(): Promise<void>;
+  /** Stops deliveries, settles all it holds, and ends. */
+  drain(): Promise<void>;
+  /** When it last had something to do, in ms since 1970. */
+  lastBusyAt(): number;
+}
+
+// A message back for the second time may be what killed the process: it runs alone from then on.
+const aloneFrom = 2;
+
+/**
+ * Spawns one nact actor that consumes one lane of a step: it gathers deliveries into a batch until the batch
+ * is full or has waited long enough, runs it, and goes on.
+ *
+ * It starts with a prefetch of one and widens it when an innocent message has settled: if one of them kills
+ * its process at every start, the others are not taken down with it, and their counts stay low.
+ *
+ * If the actor crashes (a bug of ours: whatever business code throws has become an answer), it alone is
+ * reset: its channel is closed, so RabbitMQ delivers again what it held, and it starts afresh.
+ */
+export function spawnConsumer<Header, Item>(
+  supervisor: Ref<never>,
+  name: string,
+  step: Step<Header, Item>,
+  lane: string,
+  options: LaneOptions,
+): Consumer {
+  let gathered: Parcel<Header, Item>[] = [];
+  let items = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let wide = false;
+  let lastBusyAt = Date.now();
+  let subscription = subscribe();
+
+  function subscribe(): Subscription {
+    return step.broker.subscribe(queueOf(step.name, lane), (delivery) =>
+      dispatch(actor, { kind: 'delivery', delivery }),
+    );
+  }
+
+  const consume = () => subscription.consume(wide ? options.prefetch : 1);
+
+  const take = (): Parcel<Header, Item>[] => {
+    clearTimeout(timer);
+    timer = undefined;
+    const parcels = gathered;
+    gathered = [];
+    items = 0;
+    return parcels;
+  };
+
+  const run = async (parcels: Parcel<Header, Item>[]) => {
+    lastBusyAt = Date.now();
+    if (parcels.length === 0) return;
+    await runBatch(step, lane, parcels);
+    if (wide || step.circuit.open || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom))
+      return;
+    wide = true;
+    consume();
+  };
+
+  const onDelivery = async (delivery: Delivery) => {
+    if (!delivery.alive()) return;
+    if (step.circuit.open) return handBack(step, lane, [delivery]);
+    const parcel = await receive(step, lane, delivery);
+    if (!parcel) return;
+    if (delivery.deliveryCount >= aloneFrom) return run([parcel]);
+    gathered.push(parcel);
+    items += parcel.entries.length;
+    if (items >= options.batch.size || !wide) return run(take());
+    timer ??= setTimeout(() => dispatch(actor, { kind: 'run' }), options.batch.waitMs);
+  };
+
+  const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
+    if (mail.kind === 'delivery') await onDelivery(mail.delivery);
+    else if (mail.kind === 'run') await run(take());
+    else if (mail.kind === 'handBack')
+      await handBack(
+        step,
+        lane,
+        take().map(({ delivery }) => delivery),
+      );
+    else {
+      await run(take());
+      mail.drained();
+    }
+    return undefined;
+  };
+
+  const actor: Ref<Mail> = spawn(supervisor, onMail, name, {
+    onCrash: async (mail, error, ctx) => {
+      step.observer.crashed(step.name, lane, error ?? new Error('an actor crashed without an error'));
+      take();
+      wide = false;
+      await subscription.close();
+      if (mail?.kind === 'drain') {
+        mail.drained();
+        return ctx.stop;
+      }
+      subscription = subscribe();
+      consume();
+      return ctx.reset;
+    },
+  });
+
+  return {
+    resume: consume,
+    async pause() {
+      wide = false;
+      await subscription.cancel();
+      dispatch(actor, { kind: 'handBack' });
+    },
+    async drain() {
+      await subscription.cancel();
+      await new Promise<void>((drained) => dispatch(actor, { kind: 'drain', drained }));
+      await subscription.close();
+      stop(actor);
+    },
+    lastBusyAt: () => lastBusyAt,
+  };
+}

@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto';
+import type { Chunk } from './actor.ts';
+import { MalformedError } from './errors.ts';
+
+/** Headers of ours on a message. None of RabbitMQ's own `x-*` headers is ever published again. */
+export const headerNames = {
+  attempts: 'chodang-attempts',
+  redelivered: 'chodang-redelivered',
+  errorClass: 'chodang-error-class',
+  errorMessage: 'chodang-error-message',
+  errorStack: 'chodang-error-stack',
+  step: 'chodang-step',
+  lane: 'chodang-lane',
+  attempt: 'chodang-attempt',
+  publishedAt: 'chodang-published-at',
+  failedAt: 'chodang-failed-at',
+} as const;
+
+/** What is published: bytes, where to, and our own headers. */
+export interface Publication {
+  exchange: string;
+  routingKey: string;
+  content: Buffer;
+  /** `<step>.v1` */
+  type: string;
+  messageId: string;
+  headers: Record<string, string | number>;
+}
+
+/** The type of the messages that a step takes. */
+export const typeOf = (step: string) => `${step}.v1`;
+
+/** Says how messages of a pipeline read, which the engine itself doesn't know. */
+export interface MessageFormat<Header, Item> {
+  /** Checks one parsed chunk; throws an error that names the field that is wrong. */
+  parseChunk(value: unknown): Chunk<Header, Item>;
+  /** Names an item; two entries of one name are one thing, and only the first runs. */
+  keyOf(header: Header, item: Item): string;
+  /** Names a header; items under headers of one name may be packed into one chunk. */
+  headerKeyOf(header: Header): string;
+  /** What a log line about this header should carry, e.g. the notice id. */
+  logFieldsOf(header: Header): Record<string, string>;
+}
+
+/** Builds a message's bytes from chunks that are JSON already, so that nothing is serialized twice. */
+export function joinChunks(chunks: readonly string[]): Buffer {
+  return Buffer.from(`{"chunks":[${chunks.join(',')}]}`);
+}
+
+/** Reads a message's chunks; throws `MalformedError` saying what is wrong with it. */
+export function readChunks<Header, Item>(
+  format: MessageFormat<Header, Item>,
+  step: string,
+  message: { content: Buffer; type: string | undefined },
+): Chunk<Header, Item>[] {
+  if (message.type !== typeOf(step))
+    throw new MalformedError(`expected a message of type ${typeOf(step)}, got ${String(message.type)}`);
+  let body: unknown;
+  try {
+    body = JSON.parse(message.content.toString('utf8'));
+  } catch (cause) {
+    throw new MalformedError(`expected JSON: ${(cause as Error).message}`, { cause });
+  }
+  const chunks = (body as { chunks?: unknown } | null)?.chunks;
+  if (!Array.isArray(chunks) || chunks.length === 0)
+    throw new MalformedError('expected { "chunks": [ … ] } with at least one chunk');
+  try {
+    return chunks.map((chunk, at) => {
+      const parsed = format.parseChunk(chunk);
+      if (parsed.items.length === 0) throw new Error(`chunk ${at} has no items: expected at least one`);
+      return parsed;
+    });
+  } catch (cause) {
+    throw new MalformedError((cause as Error).message, { cause });
+  }
+}
+
+/**
+ * Packs items into as few messages as possible: items of one header share chunks of at most `chunkSize`
+ * items, and chunks share messages of at most `chunkSize` items in all, whatever they came in.
+ */
+export function pack<Header, Item>(
+  format: MessageFormat<Header, Item>,
+  chunkSize: number,
+  entries: readonly { header: Header; item: Item }[],
+): Buffer[] {
+  const byHeader = new Map<string, Chunk<Header, Item>>();
+  for (const { header, item } of entries) {
+    const key = format.headerKeyOf(header);
+    const chunk = byHeader.get(key);
+    if (chunk) chunk.items.push(item);
+    else byHeader.set(key, { header, items: [item] });
+  }
+  const messages: Chunk<Header, Item>[][] = [];
+  let room = 0;
+  for (const { header, items } of byHeader.values()) {
+    for (let at = 0; at < items.length; ) {
+      if (room === 0) {
+        messages.push([]);
+        room = chunkSize;
+      }
+      const some = items.slice(at, at + room);
+      messages.at(-1)?.push({ header, items: some });
+      at += some.length;
+      room -= some.length;
+    }
+  }
+  return messages.map((chunks) => joinChunks(chunks.map((chunk) => JSON.stringify(chunk))));
+}
+
+/**
+ * Tells which attempt this delivery is: 1, plus the attempts it says it has behind it, plus the times this
+ * step's queues rejected it. Expiries in `.retriable` and deaths in other steps don't count.
+ */
+export function attemptOf(step: string, headers: Record<string, unknown>): number {
+  const before = headers[headerNames.attempts];
+  const deaths = headers['x-death'];
+  let attempt = 1 + (typeof before === 'number' ? before : 0);
+  if (Array.isArray(deaths))
+    for (const death of deaths as { reason?: unknown; queue?: unknown; count?: unknown }[])
+      if (
+        death.reason === 'rejected' &&
+        String(death.queue).startsWith(`${step}.`) &&
+        typeof death.count === 'number'
+      )
+        attempt += death.count;
+  return attempt;
+}
+
+/** How many times RabbitMQ has had to take this message back from a consumer that vanished with it. */
+export function deliveryCountOf(headers: Record<string, unknown>): number {
+  const count = headers['x-delivery-count'];
+  return typeof count === 'number' ? count : 0;
+}
+
+export function publicationTo(
+  exchange: string,
+  step: string,
+  lane: string,
+  content: Buffer,
+  headers: Record<string, string | number> = {},
+): Publication {
+  return {
+    exchange,
+    routingKey: `${step}.${lane}`,
+    content,
+    type: typeOf(step),
+    messageId: randomUUID(),
+    headers,
+  };
+}
+
+/** RabbitMQ limits a message's headers to one frame (128 KiB): long texts are cut, saying so. */
+const cut = (text: string, length: number) =>
+  text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
+
+/** The headers that carry a failure's error to `<step>.failed`. */
+export function failureHeaders(
+  step: string,
+  lane: string,
+  error: Error,
+  attempt: number,
+  publishedAt: number | undefined,
+): Record<string, string | number> {
+  return {
+    [headerNames.errorClass]: error.name,
+    [headerNames.errorMessage]: cut(error.message, 2_000),
+    [headerNames.errorStack]: cut(error.stack ?? '', 8_000),
+    [headerNames.step]: step,
+    [headerNames.lane]: lane,
+    [headerNames.attempt]: attempt,
+    ...(publishedAt !== undefined && { [headerNames.publishedAt]: new Date(publishedAt).toISOString() }),
+    [headerNames.failedAt]: new Date().toISOString(),
+  };
+}
