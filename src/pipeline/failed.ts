@@ -28,7 +28,7 @@ export interface FailedQueuesOptions {
   /** How long to wait before recording is tried again, in ms. */
   retryMs: number;
   /** Keeps the messages for good; must be safe to run twice with the same ones. */
-  record(messages: readonly FailedMessage[]): Promise<void>;
+  record: (messages: readonly FailedMessage[]) => Promise<void>;
   log: { warn(fields: object, message: string): void };
 }
 
