@@ -1,0 +1,166 @@
+import { type Static, Type } from 'typebox';
+
+const closed = { additionalProperties: false };
+const ms = (description: string, minimum = 0) =>
+  Type.Integer({ minimum, description: `${description}, in ms` });
+const count = (description: string, minimum = 1) => Type.Integer({ minimum, description });
+const url = (description: string, pattern: string) =>
+  Type.String({ pattern: `^$|^${pattern}`, description: `${description}; empty: the local stack's` });
+
+const Lane = Type.Object(
+  {
+    prefetch: count('messages RabbitMQ hands a consuming actor before it wants an ack'),
+    batch: Type.Object(
+      { size: count('orders that fill a batch'), waitMs: ms('how long a batch waits to be filled') },
+      closed,
+    ),
+    consumers: Type.Object(
+      { min: count('consuming actors there always are'), max: count('consuming actors at most') },
+      closed,
+    ),
+  },
+  closed,
+);
+
+const Step = Type.Object(
+  {
+    retryMs: ms('how long a message waits in <step>.retriable', 1),
+    maxAttempts: count('tries until an order that fails by itself is given up'),
+    circuit: Type.Object(
+      {
+        failures: count('infrastructure errors in a row that open the circuit'),
+        probeMs: ms('how long an open circuit waits before each probe', 1),
+      },
+      closed,
+    ),
+    lanes: Type.Record(Type.String(), Lane),
+  },
+  closed,
+);
+
+/** Every setting with its type and its meaning; the defaults stand in `config/default.yaml` and nowhere else. */
+export const ConfigSchema = Type.Object(
+  {
+    postgres: Type.Object(
+      {
+        url: url('Postgres', 'postgres(ql)?://.+'),
+        poolSize: count('connections of one process'),
+      },
+      closed,
+    ),
+    rabbitmq: Type.Object(
+      {
+        url: url('RabbitMQ', 'amqps?://.+'),
+        publishWaitMs: ms('how long a publish waits for a connection that is being renewed'),
+      },
+      closed,
+    ),
+    zookeeper: Type.Object(
+      {
+        connect: url('ZooKeeper servers', '[^/\\s]+:\\d+(,[^/\\s]+:\\d+)*$'),
+        root: Type.String({ pattern: '^/[^/\\s]+(/[^/\\s]+)*$', description: 'znode that holds `switches`' }),
+        sessionTimeoutMs: ms('session timeout that is asked for', 1000),
+        connectWaitMs: ms('how long a start waits for ZooKeeper before it goes on without'),
+      },
+      closed,
+    ),
+    http: Type.Object(
+      {
+        host: Type.String({ minLength: 1, description: 'address to listen on' }),
+        port: Type.Integer({ minimum: 0, maximum: 65_535, description: 'port to listen on; 0: a free one' }),
+        bodyLimitBytes: count('largest request body, in bytes', 1024),
+        retryAfterSeconds: count('what a 503 tells the seller to wait, in seconds'),
+      },
+      closed,
+    ),
+    log: Type.Object(
+      {
+        level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], {
+          description: 'least important level that is written',
+        }),
+      },
+      closed,
+    ),
+    shop: Type.Object(
+      {
+        timeZone: Type.String({ minLength: 1, description: 'IANA time zone whose calendar "today" is' }),
+        locale: Type.String({ minLength: 2, description: "locale of customers whose own isn't known" }),
+      },
+      closed,
+    ),
+    limits: Type.Object(
+      {
+        maxOrdersPerNotice: count('orders one request may name'),
+        maxDaysLate: count('days a new date may lie after the promised one'),
+        maxDelays: count('times an order may be delayed'),
+      },
+      closed,
+    ),
+    switches: Type.Record(
+      Type.String(),
+      Type.Object(
+        {
+          variants: Type.Array(Type.String(), { minItems: 2, maxItems: 3, description: 'old, new, third' }),
+          by: Type.String({ minLength: 1, description: 'context attribute that chooses the bucket' }),
+          fallback: Type.String({ description: 'variant while ZooKeeper has never been seen' }),
+        },
+        closed,
+      ),
+    ),
+    intake: Type.Object(
+      {
+        sweepMs: ms('how often unpublished chunks are looked for', 1),
+        sweepOlderThanMs: ms('how old they must be'),
+      },
+      closed,
+    ),
+    lanes: Type.Record(
+      Type.String(),
+      Type.Object({ maxOrders: Type.Optional(count('orders of the largest notice in this lane')) }, closed),
+    ),
+    pipeline: Type.Object(
+      {
+        chunkSize: count('orders in a chunk, and in a message, at most'),
+        maxRedeliveries: count('times a message may take its process down', 2),
+        shutdownMs: ms('how long a process may take to settle what it holds when told to stop'),
+        scaling: Type.Object(
+          {
+            checkMs: ms('how often queue depths are looked at', 10),
+            growAfter: count('looks in a row at a deep queue that add an actor'),
+            shrinkAfter: count('looks in a row at an empty queue that remove one'),
+          },
+          closed,
+        ),
+      },
+      closed,
+    ),
+    steps: Type.Record(Type.String(), Step),
+    failures: Type.Object(
+      { batchSize: count('failed messages recorded at once'), retryMs: ms('wait while Postgres is away', 1) },
+      closed,
+    ),
+    tms: Type.Object(
+      {
+        url: url('TMS gateway', 'https?://.+'),
+        apiKey: Type.String({ description: 'key the gateway knows us by; empty: none' }),
+        timeoutMs: ms('how long a call may take', 1),
+        connections: count('kept-alive connections to the gateway'),
+        parallel: count('calls in flight for one batch'),
+        maxRecipients: count('notifications in one call'),
+        idempotentForMs: ms('how long the gateway recognizes a repeated key; 0: it does not'),
+      },
+      closed,
+    ),
+    legacy: Type.Object(
+      {
+        intervalMs: ms('how long between two legacy runs', 1),
+        maxAttempts: count('runs until an order that fails by itself is given up'),
+      },
+      closed,
+    ),
+  },
+  closed,
+);
+
+/** All settings of a process, checked and complete. */
+export type Config = Static<typeof ConfigSchema>;

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { ConfigError, loadConfig } from '../../src/config/load.ts';
+
+const problemsOf = (options: Parameters<typeof loadConfig>[0]): readonly string[] => {
+  try {
+    loadConfig(options);
+  } catch (error) {
+    assert(error instanceof ConfigError, String(error));
+    return error.problems;
+  }
+  return [];
+};
+
+describe('configuration', () => {
+  it('is complete and without mistakes as it comes, in every environment', () => {
+    for (const CHODANG_ENV of ['default', 'production', 'test'])
+      assert.deepEqual(problemsOf({ env: { CHODANG_ENV } }), []);
+  });
+
+  it('gives every step the defaults, and its own values over them', () => {
+    const { steps } = loadConfig({ env: {}, overlay: { steps: { tms: { maxAttempts: 9 } } } });
+    assert.equal(steps.tms?.maxAttempts, 9);
+    assert.equal(steps.delay?.maxAttempts, 5);
+    assert.equal(steps.tms?.circuit.failures, 3);
+  });
+
+  it('takes every single value from its environment variable, in its type', () => {
+    const config = loadConfig({
+      env: {
+        CHODANG_POSTGRES_URL: 'postgres://db.example/chodang',
+        CHODANG_ZOOKEEPER: 'a.example:2181,b.example:2181',
+        CHODANG_HTTP_PORT: '9090',
+        CHODANG_STEPS_TMS_LANES_BULK_CONSUMERS_MAX: '7',
+        CHODANG_SWITCHES_DELAY_NOTICE_PATH_BY: 'noticeId',
+      },
+    });
+    assert.equal(config.postgres.url, 'postgres://db.example/chodang');
+    assert.equal(config.zookeeper.connect, 'a.example:2181,b.example:2181');
+    assert.equal(config.http.port, 9090);
+    assert.equal(config.steps.tms?.lanes.bulk?.consumers.max, 7);
+    assert.equal(config.switches['delay-notice-path']?.by, 'noticeId');
+  });
+
+  it('tells all mistakes at once, each with its path and environment variable', () => {
+    const problems = problemsOf({
+      env: { CHODANG_HTTP_PORT: 'eighty', CHODANG_HTPP_PORT: '1' },
+      overlay: { limits: { maxDelays: 0 }, legacy: { intervall: 5 }, tms: { url: 'ftp://x' } },
+    });
+    const expect = (pattern: RegExp) =>
+      assert(
+        problems.some((each) => pattern.test(each)),
+        `${pattern}\n${problems.join()}`,
+      );
+    expect(/^http\.port \(CHODANG_HTTP_PORT\): .*integer, got "eighty"/);
+    expect(/^CHODANG_HTPP_PORT: there is no setting of that name/);
+    expect(/^limits\.maxDelays \(CHODANG_LIMITS_MAX_DELAYS\): must be >= 1, got 0/);
+    expect(/^legacy\.intervall: is no setting we know/);
+    expect(/^tms\.url \(CHODANG_TMS_URL\): .*got "ftp:\/\/x"/);
+    assert.equal(problems.length, 5, problems.join('\n'));
+  });
+
+  for (const [what, overlay, pattern] of [
+    ['a lane nobody fits in', { lanes: { bulk: { maxOrders: 5 } } }, /one lane must have no maxOrders/],
+    [
+      'more actors at least than at most',
+      { stepDefaults: { lanes: { bulk: { consumers: { min: 9 } } } } },
+      /min 9/,
+    ],
+    [
+      'a fallback that is no variant',
+      { switches: { 'delay-notice-path': { fallback: 'new' } } },
+      /"new" is none/,
+    ],
+    [
+      'a time zone that is none',
+      { shop: { timeZone: 'Seoul' } },
+      /expected an IANA time zone .* got "Seoul"/,
+    ],
+    ['a batch that can never fill', { stepDefaults: { lanes: { bulk: { prefetch: 1 } } } }, /can never fill/],
+  ] as const)
+    it(`refuses ${what}`, () => {
+      assert.match(problemsOf({ env: {}, overlay }).join('\n'), pattern);
+    });
+
+  it('names the file that an unknown CHODANG_ENV asks for', () => {
+    assert.match(problemsOf({ env: { CHODANG_ENV: 'prod' } }).join(), /no config\/prod\.yaml/);
+  });
+});
