@@ -1,0 +1,60 @@
+/** What a process must know of a switch before ZooKeeper says anything. */
+export interface SwitchDefinition {
+  /** Two or three names: first the old variant (`off`), second the new one (`on`, and what `p%` gives a share to). */
+  variants: readonly string[];
+  /** The context attribute whose value is the key that is bucketed, unless the znode's JSON names another. */
+  by: string;
+  /** The variant that is given while no value is known, or where a value can't be applied. */
+  fallback: string;
+  /**
+   * Every attribute that callers put into a context. If given, a value whose `by` or segments name any
+   * other is refused as malformed. Default: any name is accepted.
+   */
+  attributes?: readonly string[];
+}
+
+/** The switches of a process, by name; the name is that of the znode. */
+export type SwitchRegistry = Readonly<Record<string, SwitchDefinition>>;
+
+const nameForm = /^[A-Za-z][A-Za-z0-9._-]*$/;
+
+/**
+ * Lists everything that is wrong with a registry, one sentence per mistake; empty if nothing is.
+ *
+ * `on` and `off` may be variants only where they mean what those words mean everywhere: second and first.
+ */
+export function registryProblems(registry: SwitchRegistry): string[] {
+  return Object.entries(registry).flatMap(([name, definition]) =>
+    definitionProblems(name, definition).map((problem) => `switch "${name}": ${problem}`),
+  );
+}
+
+function definitionProblems(
+  name: string,
+  { variants, by, fallback, attributes }: SwitchDefinition,
+): string[] {
+  const problems: string[] = [];
+  for (const word of [name, ...variants]) {
+    if (!nameForm.test(word)) {
+      problems.push(`"${word}" can't be a name; expected a letter, then letters, digits, ".", "_" or "-"`);
+    }
+  }
+  if (variants.length < 2 || variants.length > 3) {
+    problems.push(`has ${variants.length} variants; expected two or three, first the old one, then the new`);
+  }
+  if (new Set(variants).size < variants.length) {
+    problems.push(`names a variant twice: ${variants.join(', ')}`);
+  }
+  if (variants.indexOf('off') > 0 || (variants.includes('on') && variants.indexOf('on') !== 1)) {
+    problems.push('"off" can only be the first variant and "on" only the second');
+  }
+  if (!variants.includes(fallback)) {
+    problems.push(`fallback "${fallback}" is none of its variants (${variants.join(', ')})`);
+  }
+  if (by === '') {
+    problems.push('"by" is empty; expected the name of a context attribute, such as "sellerId"');
+  } else if (attributes !== undefined && !attributes.includes(by)) {
+    problems.push(`"by" is "${by}", which is none of its attributes (${attributes.join(', ')})`);
+  }
+  return problems;
+}

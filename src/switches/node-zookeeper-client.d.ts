@@ -1,0 +1,53 @@
+/** What `zookeeper.ts` uses of node-zookeeper-client 1.1.3, which has no types of its own. */
+declare module 'node-zookeeper-client' {
+  import type { EventEmitter } from 'node:events';
+  import type { Socket } from 'node:net';
+
+  namespace zookeeper {
+    interface Stat {
+      version: number;
+      /** Milliseconds since 1970 as 8 bytes, big endian. */
+      mtime: Buffer;
+    }
+
+    type Watcher = () => void;
+    type Callback<T extends unknown[] = []> = (error: Error | null, ...results: T) => void;
+
+    interface Client extends EventEmitter {
+      /** Not part of its public face. */
+      readonly connectionManager: ConnectionManager;
+      connect(): void;
+      close(): void;
+      getSessionTimeout(): number;
+      getChildren(path: string, watcher: Watcher, callback: Callback<[string[]]>): void;
+      getData(path: string, watcher: Watcher, callback: Callback<[Buffer | undefined, Stat]>): void;
+      exists(path: string, watcher: Watcher | undefined, callback: Callback<[Stat | null]>): void;
+      create(path: string, data: Buffer, callback: Callback<[string]>): void;
+      setData(path: string, data: Buffer, version: number, callback: Callback<[Stat]>): void;
+    }
+
+    interface ConnectionManager {
+      socket?: Socket;
+      connectTimeoutHandler: NodeJS.Timeout | null;
+      connect(): void;
+      onSocketData(bytes: Buffer): void;
+      onSocketError(error: Error): void;
+    }
+
+    function createClient(
+      connect: string,
+      options: { sessionTimeout: number; spinDelay: number; retries: number },
+    ): Client;
+
+    const State: { readonly SYNC_CONNECTED: object; readonly AUTH_FAILED: object };
+
+    const Exception: {
+      readonly NO_NODE: number;
+      readonly NO_AUTH: number;
+      readonly BAD_VERSION: number;
+      readonly NODE_EXISTS: number;
+    };
+  }
+
+  export = zookeeper;
+}

@@ -1,0 +1,171 @@
+import { atMost } from './at-most.ts';
+import { makePath } from './path.ts';
+import { type Connection, ConnectionEnded, connectTo, serversOf, type Znode } from './zookeeper.ts';
+
+/** Is told what ZooKeeper says. None of these may throw. */
+export interface ZnodeListener {
+  /** A value, at first or after a change; the same one may come again, after a reconnect for instance. */
+  value(name: string, znode: Znode): void;
+  absent(name: string): void;
+  /** The znode is there but can't be read, most likely for lack of rights; tried again at the next heartbeat. */
+  unreadable(name: string, error: Error): void;
+  /** Names of all znodes there are. */
+  listed(names: readonly string[]): void;
+  /** Everything has been read; from now on each change is told. */
+  synced(): void;
+  /** The parent is missing and can't be made, most likely for lack of rights; it is waited for. */
+  unmade(error: Error): void;
+  /** ZooKeeper can't be had; told once for each failed try. */
+  away(error: Error): void;
+}
+
+/** Where to look, and for what. */
+export interface Watched {
+  /** `host:port,host:port/chroot`. */
+  connect: string;
+  /** Path of the parent znode. */
+  parent: string;
+  /** The children to read. */
+  names: readonly string[];
+  sessionTimeoutMs: number;
+}
+
+const retryFirstMs = 50;
+const retryMostMs = 1000;
+
+/**
+ * Follows some children of a znode until it is told to stop, over one session at a time.
+ *
+ * Watches fire once and die with their connection, so everything is read and watched anew on every connection:
+ * whatever happened in between is seen. Three times per session timeout it asks the server for the children, which
+ * also finds out about a server that is paused or cut off without a word.
+ *
+ * Gives a function that stops it, and settles when no timer and no socket is left.
+ */
+export function watchZnodes(watched: Watched, listener: ZnodeListener): () => Promise<void> {
+  const stop = new AbortController();
+  const running = follow(watched, listener, stop.signal);
+  return () => {
+    stop.abort();
+    return running;
+  };
+}
+
+async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSignal): Promise<void> {
+  const servers = serversOf(watched.connect);
+  // Each process starts with another server, so that not all sit on the first.
+  let next = Math.floor(Math.random() * servers.length);
+  let retryMs = retryFirstMs;
+  while (!signal.aborted) {
+    const server = servers[next++ % servers.length] ?? servers[0];
+    try {
+      const connection = await connectTo(server, watched.sessionTimeoutMs, signal);
+      const close = () => void connection.close();
+      signal.addEventListener('abort', close);
+      try {
+        await followConnection(connection, watched, listener, () => {
+          retryMs = retryFirstMs;
+        });
+      } finally {
+        signal.removeEventListener('abort', close);
+        await connection.close();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      listener.away(error instanceof Error ? error : new Error(String(error)));
+      await pause(retryMs, signal);
+      retryMs = Math.min(retryMs * 2, retryMostMs);
+    }
+  }
+}
+
+/** Reads and watches over one connection until that ends; always throws, its end or what else went wrong. */
+async function followConnection(
+  connection: Connection,
+  { parent, names }: Watched,
+  listener: ZnodeListener,
+  onSynced: () => void,
+): Promise<never> {
+  let end: ConnectionEnded | undefined;
+  let wake: (() => void) | undefined;
+  void connection.ended.then((reason) => {
+    end = reason;
+    wake?.();
+  });
+  /** Names whose watch is set. */
+  const armed = new Set<string>();
+  // One function per znode and for the parent, made once: the client drops a watcher that it has already.
+  const onParent = () => wake?.();
+  const watchers = names.map((name) => {
+    const onChange = () => {
+      armed.delete(name);
+      wake?.();
+    };
+    return { name, onChange };
+  });
+
+  await makePath(connection, parent).catch((error: unknown) => {
+    if (!(error instanceof Error) || error instanceof ConnectionEnded) throw error;
+    listener.unmade(error);
+  });
+  let synced = false;
+  while (true) {
+    // Before reading, so that a change in the middle of it is not lost.
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    if (end !== undefined) throw end;
+    const children = await childrenOf(connection, parent, onParent);
+    listener.listed(children);
+    const present = new Set(children);
+    const reads: Promise<void>[] = [];
+    for (const { name, onChange } of watchers.filter(({ name }) => !armed.has(name))) {
+      if (present.has(name)) reads.push(read(connection, parent, name, onChange, armed, listener));
+      else listener.absent(name);
+    }
+    await Promise.all(reads);
+    if (!synced) {
+      synced = true;
+      onSynced();
+      listener.synced();
+    }
+    await atMost(connection.sessionTimeoutMs / 3, woken);
+  }
+}
+
+/** Gives the children's names, and sees to it that `onChange` is called when they change or the parent appears. */
+async function childrenOf(connection: Connection, parent: string, onChange: () => void): Promise<string[]> {
+  while (true) {
+    const children = await connection.children(parent, onChange);
+    if (children !== null) return children;
+    if (!(await connection.exists(parent, onChange))) return [];
+  }
+}
+
+async function read(
+  connection: Connection,
+  parent: string,
+  name: string,
+  onChange: () => void,
+  armed: Set<string>,
+  listener: ZnodeListener,
+): Promise<void> {
+  armed.add(name);
+  try {
+    const znode = await connection.read(`${parent}/${name}`, onChange);
+    if (znode !== null) return listener.value(name, znode);
+    armed.delete(name);
+    listener.absent(name);
+  } catch (error) {
+    armed.delete(name);
+    if (!(error instanceof Error) || error instanceof ConnectionEnded) throw error;
+    listener.unreadable(name, error);
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const stopped = new Promise<void>((resolve) =>
+    signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
+  if (!signal.aborted) await atMost(ms, stopped);
+}

@@ -1,0 +1,212 @@
+import zookeeper from 'node-zookeeper-client';
+import { atMost } from './at-most.ts';
+
+/** A znode's value as it was read. */
+export interface Znode {
+  readonly data: Buffer;
+  readonly version: number;
+  /** When the server wrote it, by the server's clock. */
+  readonly changedAt: Date;
+}
+
+/**
+ * One connection to one server with a session of its own.
+ *
+ * It lives once: whatever ends it (a cut, a server that no longer answers, an expired session), it stays ended
+ * and another one is made. Its watches fire once, and not at all after its end, so that whoever makes another
+ * one reads everything again. A call rejects with a `ConnectionEnded` if the end comes before the answer.
+ */
+export interface Connection {
+  /** What the server agreed to, in ms. */
+  readonly sessionTimeoutMs: number;
+  /** Settles with the reason when the connection ends; never rejects. */
+  readonly ended: Promise<ConnectionEnded>;
+  /** Names of the children; null, without a watch, if there is no such znode. */
+  children(path: string, onChange: () => void): Promise<string[] | null>;
+  /** Value of the znode; null, without a watch, if there is none. */
+  read(path: string, onChange: () => void): Promise<Znode | null>;
+  /** Also watches for a znode that isn't there yet. */
+  exists(path: string, onChange?: () => void): Promise<boolean>;
+  /** Makes the znode; false if it was there already. Its parent must be there. */
+  create(path: string, data: Buffer): Promise<boolean>;
+  /** Replaces the value, whatever its version, and gives the new version; null if there is no such znode. */
+  write(path: string, data: Buffer): Promise<number | null>;
+  /** Ends the session; leaves no timer and no socket. */
+  close(): Promise<void>;
+}
+
+/** Says that a connection is over, and why. */
+export class ConnectionEnded extends Error {
+  override name = 'ConnectionEnded';
+}
+
+/** Splits `host:port,host:port/chroot` into one address per server, each with the chroot. */
+export function serversOf(connect: string): [string, ...string[]] {
+  const [hosts = '', ...chroot] = connect.split('/');
+  const suffix = chroot.length === 0 ? '' : `/${chroot.join('/')}`;
+  const [first, ...rest] = hosts
+    .split(',')
+    .map((host) => host.trim())
+    .filter((host) => host !== '');
+  if (first === undefined) {
+    throw new Error(
+      `"${connect}" names no ZooKeeper server; expected host:port, or several with commas between`,
+    );
+  }
+  return [`${first}${suffix}`, ...rest.map((host) => `${host}${suffix}`)];
+}
+
+/**
+ * Connects to one server, given as `host:port` and perhaps a chroot.
+ *
+ * It rejects with a `ConnectionEnded` if the server refuses, doesn't answer within a third of
+ * `sessionTimeoutMs`, or `signal` comes first.
+ */
+export async function connectTo(
+  server: string,
+  sessionTimeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Connection> {
+  if (signal?.aborted) throw new ConnectionEnded(`${server}: closed before connecting`);
+  const client = zookeeper.createClient(server, {
+    sessionTimeout: sessionTimeoutMs,
+    spinDelay: 0,
+    retries: 0,
+  });
+  const inner = client.connectionManager;
+  let tellEnd: (end: ConnectionEnded) => void;
+  const ended = new Promise<ConnectionEnded>((resolve) => {
+    tellEnd = resolve;
+  });
+  const waiting = new Set<(error: Error) => void>();
+  let end: ConnectionEnded | undefined;
+  let closing: Promise<void> | undefined;
+  let answerWithinMs = Math.ceil(sessionTimeoutMs / 3);
+
+  function finish(reason: string, cause?: unknown): void {
+    if (end !== undefined) return;
+    end = new ConnectionEnded(`${server}: ${reason}`, cause === undefined ? undefined : { cause });
+    for (const reject of waiting) reject(end);
+    clearTimeout(inner.connectTimeoutHandler ?? undefined);
+    inner.socket?.destroy();
+    // The socket is made a tick after `connect`; destroy it also if the end comes before that.
+    process.nextTick(() => {
+      clearTimeout(inner.connectTimeoutHandler ?? undefined);
+      inner.socket?.destroy();
+    });
+    tellEnd(end);
+  }
+
+  /** Asks the server; no answer in time is the end, for the client itself would wait forever. */
+  function ask<T>(send: (callback: (error: Error | null, result: T) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (end !== undefined) return reject(end);
+      const timer = setTimeout(() => finish(`no answer within ${answerWithinMs} ms`), answerWithinMs);
+      const settle = (act: () => void) => {
+        clearTimeout(timer);
+        waiting.delete(rejectOnEnd);
+        act();
+      };
+      const rejectOnEnd = (error: Error) => settle(() => reject(error));
+      waiting.add(rejectOnEnd);
+      send((error, result) =>
+        settle(() => (error === null || error === undefined ? resolve(result) : reject(error))),
+      );
+    });
+  }
+
+  async function close(): Promise<void> {
+    if (end !== undefined) return;
+    // A session that is closed leaves the server at once; one that is cut off lingers until it expires.
+    const closed = new Promise<void>((resolve) => inner.socket?.once('close', () => resolve()));
+    client.close();
+    await atMost(closeWithinMs, closed);
+    finish('closed');
+  }
+
+  const connected = ask<void>((callback) => {
+    client.on('state', (state) => {
+      if (state === zookeeper.State.SYNC_CONNECTED) callback(null);
+      if (state === zookeeper.State.AUTH_FAILED) finish('the server refused the authentication');
+    });
+  });
+  client.connect();
+  // From here on the client would reconnect by itself, with timers that can't be stopped and, after an
+  // expired session, never again. Its wish to reconnect is the end instead.
+  let socketError: Error | undefined;
+  inner.connect = () => finish(socketError?.message ?? 'the server closed the connection', socketError);
+  inner.onSocketError = (error) => {
+    socketError = error;
+    clearTimeout(inner.connectTimeoutHandler ?? undefined);
+  };
+  // It throws on a code or an event that it doesn't know, out of the socket, which would end the process.
+  const receive = inner.onSocketData.bind(inner);
+  inner.onSocketData = (bytes) => {
+    try {
+      receive(bytes);
+    } catch (error) {
+      finish(`an answer that the client doesn't understand: ${String(error)}`, error);
+    }
+  };
+  const abort = () => finish('closed while connecting');
+  signal?.addEventListener('abort', abort);
+  try {
+    await connected;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+  const agreedMs = client.getSessionTimeout();
+  answerWithinMs = Math.ceil(agreedMs / 3);
+
+  return {
+    sessionTimeoutMs: agreedMs,
+    ended,
+    children: (path, onChange) =>
+      nullIf(
+        noNode,
+        ask<string[]>((callback) => client.getChildren(path, onChange, callback)),
+      ),
+    read: (path, onChange) =>
+      nullIf(
+        noNode,
+        ask<Znode>((callback) => client.getData(path, onChange, znode(callback))),
+      ),
+    exists: async (path, onChange) =>
+      (await ask<object | null>((cb) => client.exists(path, onChange, cb))) !== null,
+    create: async (path, data) =>
+      (await nullIf(
+        nodeExists,
+        ask<string>((callback) => client.create(path, data, callback)),
+      )) !== null,
+    write: async (path, data) =>
+      (
+        await nullIf(
+          noNode,
+          ask<zookeeper.Stat>((callback) => client.setData(path, data, -1, callback)),
+        )
+      )?.version ?? null,
+    close: () => (closing ??= close()),
+  };
+}
+
+const closeWithinMs = 1000;
+const noNode = zookeeper.Exception.NO_NODE;
+const nodeExists = zookeeper.Exception.NODE_EXISTS;
+
+function znode(callback: (error: Error | null, znode: Znode) => void) {
+  return (error: Error | null, data: Buffer | undefined, stat: zookeeper.Stat | undefined) =>
+    callback(error, {
+      data: data ?? Buffer.alloc(0),
+      version: stat?.version ?? 0,
+      changedAt: new Date(Number(stat?.mtime.readBigInt64BE() ?? 0)),
+    });
+}
+
+async function nullIf<T>(code: number, answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === code) return null;
+    throw error;
+  }
+}
