@@ -1,0 +1,195 @@
+import { Command, Option } from 'commander';
+import type { SwitchRegistry } from '../switches/definition.ts';
+import type { SwitchChange, SwitchLog, SwitchStatus } from '../switches/known.ts';
+import { openSwitches, type SwitchesStatus } from '../switches/open.ts';
+import { describeRule } from '../switches/rule.ts';
+import { type SwitchPlace, writeSwitch } from '../switches/write.ts';
+
+/** Where the configuration says the switches are; a command's options and the environment win over it. */
+export interface SwitchSettings {
+  /** `host:port,host:port`; undefined if nobody configured any. */
+  connect: string | undefined;
+  root: string | undefined;
+  registry: SwitchRegistry;
+}
+
+interface Options {
+  zookeeper?: string;
+  root?: string;
+  json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ chodang switch list
+  $ chodang switch set delay-notice-path 25%
+  $ chodang switch set delay-notice-path "legacy=70 actors=30"
+  $ chodang switch set delay-notice-path off        # all traffic back to the old path, at once
+  $ chodang switch watch --json | jq .
+
+A value is one of: on, off, a variant, a percentage (25%, 0.01%), shares (legacy=70 actors=30), or a JSON object
+with variants, by, segments, fallback and note. The same works with zkCli: set <root>/switches/<name> 25%`;
+
+const connectWaitMs = 3_000;
+
+/** Makes `chodang switch`, which reads, writes and follows the switches in ZooKeeper. */
+export function switchCommand(settings: () => Promise<SwitchSettings>): Command {
+  const command = new Command('switch')
+    .description('shows and flips the switches, without a deploy')
+    .addHelpText('after', examples);
+
+  add('list', 'shows all switches as they are in ZooKeeper now').action((options: Options, self: Command) =>
+    run(self, async () => {
+      const place = await placeOf(options);
+      const { switches, unregistered } = await look(place);
+      const rows = Object.keys(place.registry).map((name) => row(name, place.registry, switches[name]));
+      if (options.json) return say(self, JSON.stringify({ switches: rows, unregistered }));
+      for (const each of rows) say(self, lineOf(each));
+      for (const name of unregistered) say(self, `${name}: no switch of this name is registered, no effect`);
+    }),
+  );
+
+  add('get', 'shows one switch', 'NAME').action((name: string, options: Options, self: Command) =>
+    run(self, async () => {
+      const place = await placeOf(options);
+      if (place.registry[name] === undefined) throw new Error(unknown(name, place.registry));
+      const found = row(name, place.registry, (await look(place)).switches[name]);
+      say(self, options.json ? JSON.stringify(found) : lineOf(found));
+    }),
+  );
+
+  add('set', 'writes a switch; nonsense is refused before anything is written', 'NAME', 'VALUE').action(
+    (name: string, value: string, options: Options, self: Command) =>
+      run(self, async () => {
+        const written = await writeSwitch(await placeOf(options), name, value);
+        const result = { name, raw: value.trim(), ...written };
+        say(
+          self,
+          options.json ? JSON.stringify(result) : `${name}: ${result.raw} (version ${result.version})`,
+        );
+      }),
+  );
+
+  add('watch', 'shows all switches and then each change, until interrupted').action(
+    (options: Options, self: Command) =>
+      run(self, async () => {
+        const onChange = (change: SwitchChange) =>
+          say(self, options.json ? JSON.stringify({ at: new Date(), ...plain(change) }) : told(change));
+        const switches = await openSwitches({
+          ...(await placeOf(options)),
+          log: silent,
+          connectWaitMs,
+          onChange,
+        });
+        await interrupted();
+        await switches.close();
+      }),
+  );
+  return command;
+
+  function add(name: string, description: string, ...args: string[]): Command {
+    return command
+      .command([name, ...args.map((arg) => `<${arg}>`)].join(' '))
+      .description(description)
+      .addOption(
+        new Option('--zookeeper <host:port,…>', 'the ZooKeeper servers (default: as configured)').env(
+          'CHODANG_ZOOKEEPER',
+        ),
+      )
+      .addOption(
+        new Option('--root <path>', 'the root in ZooKeeper (default: as configured)').env(
+          'CHODANG_ZOOKEEPER_ROOT',
+        ),
+      )
+      .option('--json', 'prints JSON')
+      .addHelpText('after', examples);
+  }
+
+  async function placeOf(options: Options): Promise<SwitchPlace> {
+    const configured = await settings();
+    const connect = options.zookeeper ?? configured.connect;
+    if (connect === undefined) {
+      throw new Error('no ZooKeeper is known; give --zookeeper host:port or set CHODANG_ZOOKEEPER');
+    }
+    return { connect, root: options.root ?? configured.root ?? '/chodang', registry: configured.registry };
+  }
+}
+
+async function run(self: Command, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    self.error(`error: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function look(place: SwitchPlace): Promise<SwitchesStatus> {
+  const switches = await openSwitches({ ...place, log: silent, connectWaitMs });
+  const status = switches.status();
+  await switches.close();
+  if (status.connected) return status;
+  const why = status.lastError ?? `no answer within ${connectWaitMs / 1000} s`;
+  throw new Error(`ZooKeeper can't be reached (${why}). Is it running?`);
+}
+
+/** What this process says of the switches goes to the terminal as the command's own output. */
+const silent: SwitchLog = { info: () => {}, warn: () => {}, error: () => {} };
+
+interface Row {
+  name: string;
+  raw: string | null;
+  means: string;
+  version: number | null;
+  changedAt: Date | null;
+  error: string | null;
+}
+
+function row(name: string, registry: SwitchRegistry, status: SwitchStatus | undefined): Row {
+  const { raw = null, version = null, changedAt = null, error = null } = status ?? {};
+  const fallback = `${registry[name]?.fallback} (the fallback)`;
+  const means = status?.applied ? describeRule(status.applied.rule) : fallback;
+  return { name, raw, means, version, changedAt, error };
+}
+
+function lineOf({ name, raw, means, version, changedAt, error }: Row): string {
+  if (raw === null) return `${name}: not set: ${error ?? means}`;
+  const written = `version ${version}, ${changedAt?.toISOString()}`;
+  if (error !== null) {
+    return `${name}: ${raw} CAN'T BE USED: ${error} (${written}); running processes keep the last good value`;
+  }
+  return raw === means ? `${name}: ${raw} (${written})` : `${name}: ${raw} → ${means} (${written})`;
+}
+
+function told(change: SwitchChange): string {
+  return `${new Date().toISOString()} ${sentence(change)}`;
+}
+
+function sentence(change: SwitchChange): string {
+  if (change.kind === 'connected') return 'up to date';
+  if (change.kind === 'away') return `ZooKeeper is away: ${change.error}`;
+  if (change.kind === 'absent') return `${change.name}: not set, the fallback applies`;
+  const { name, raw, version } = change;
+  if (change.kind === 'malformed')
+    return `${name}: ${raw} CAN'T BE USED: ${change.error} (version ${version})`;
+  return `${name}: ${raw} → ${describeRule(change.rule)} (version ${version})`;
+}
+
+function plain(change: SwitchChange): object {
+  if (change.kind !== 'value') return change;
+  const { rule, ...rest } = change;
+  return { ...rest, means: describeRule(rule) };
+}
+
+const unknown = (name: string, registry: SwitchRegistry) =>
+  `"${name}" is not a registered switch; known are: ${Object.keys(registry).join(', ')}`;
+
+function say(self: Command, line: string): void {
+  self.configureOutput().writeOut?.(`${line}\n`);
+}
+
+function interrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+  });
+}
