@@ -1,7 +1,7 @@
 type Tree = { [key: string]: unknown };
 
 // Names that stand for themselves, not for a setting.
-const notSettings = new Set(['CHODANG_ENV', 'CHODANG_DEBUG']);
+const notSettings = new Set(['CHODANG_ENV', 'CHODANG_DEBUG', 'CHODANG_TEST_STACK']);
 
 /** Names the environment variable of a setting: `shop.timeZone` is `CHODANG_SHOP_TIME_ZONE`. */
 export function variableOf(path: readonly string[]): string {
