@@ -76,7 +76,7 @@ function misread({ variants }: SwitchDefinition, text: string): string {
   if (/^\d+([.,]\d*)?$/.test(text))
     return `${quoted(text)} lacks its percent sign; expected "${text.replace(',', '.')}%"`;
   const known = ['on', 'off', ...variants].find((word) => word.toLowerCase() === text.toLowerCase());
-  if (known !== undefined) return `${quoted(text)} is not written in lower case as expected: "${known}"`;
+  if (known !== undefined) return `${quoted(text)} has the wrong case; expected "${known}"`;
   return `${quoted(text)} is neither a variant nor a share; expected ${forms(variants)}`;
 }
 

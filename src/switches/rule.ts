@@ -30,10 +30,10 @@ export interface Segment {
  * in the order of the variants.
  */
 export function variantOfBucket({ variants, weights }: Rule, bucket: number): string {
-  const [first = '', second = '', third = ''] = variants;
-  if (bucket < (weights[1] ?? 0)) return second;
-  if (bucket >= bucketCount - (weights[2] ?? 0)) return third;
-  return first;
+  let index = 0;
+  if (bucket < (weights[1] ?? 0)) index = 1;
+  else if (bucket >= bucketCount - (weights[2] ?? 0)) index = 2;
+  return variants[index] ?? '';
 }
 
 /** Tells the variant that has every bucket, so that no key is needed; undefined if they are shared. */
