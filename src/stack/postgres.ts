@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:
 import { join } from 'node:path';
 import { ask } from './ask.ts';
 import { makeFolder } from './place.ts';
-import { marker } from './process.ts';
+import { marker, systemPath } from './process.ts';
 import { type Place, Server, type ServerKind } from './server.ts';
 import { giveTo } from './user.ts';
 
@@ -67,7 +67,7 @@ export async function startPostgres({ dir, port }: { dir: string; port?: number 
   return server;
 }
 
-const environment = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' };
+const environment = { PATH: systemPath, LC_ALL: 'C.UTF-8' };
 
 /** Makes the data beside its place and moves it there when it is complete: a killed start leaves no half of it. */
 async function makeData({ data, dir, user }: Place<Port>): Promise<void> {

@@ -17,6 +17,9 @@ export interface Command {
   env: Record<string, string>;
 }
 
+/** Where Debian's programs lie; what else is on our own PATH is not for other users to run. */
+export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** The variable every process of a server carries, so that none of them is ever lost or mistaken. */
 export const marker = 'CHODANG_SERVER_DIR';
 

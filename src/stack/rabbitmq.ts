@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { answersHttp, ask } from './ask.ts';
 import { makeFolder } from './place.ts';
+import { marker, systemPath } from './process.ts';
 import { type Place, Server, type ServerKind } from './server.ts';
 import { giveTo } from './user.ts';
 
@@ -82,10 +83,12 @@ export class RabbitMQ extends Server<Port> {
 
   /** Runs `rabbitmqctl` on this node and gives what it printed; throws with what it said if it fails. Takes a second or two. */
   async rabbitmqctl(...args: string[]): Promise<string> {
+    // Without an epmd to ask it would start one, which nobody would ever end.
+    if (this.pid === undefined) throw new Error('RabbitMQ is down: rabbitmqctl has nobody to talk to');
     const { place } = this;
     const { stdout } = await promisify(execFile)(join(rabbitmqHome, 'rabbitmqctl'), args, {
       cwd: place.dir,
-      env: environment(place),
+      env: { ...environment(place), [marker]: place.dir },
       ...(place.user && { uid: place.user.uid, gid: place.user.gid }),
     });
     return stdout;
@@ -102,7 +105,7 @@ export async function startRabbitmq({ dir, port }: { dir: string; port?: number 
 function environment({ dir, data, ports }: Place<Port>): Record<string, string> {
   const loopback = '-kernel inet_dist_use_interface {127,0,0,1}';
   return {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+    PATH: systemPath,
     LC_ALL: 'C.UTF-8',
     HOME: dir, // .erlang.cookie lies here
     ERL_EPMD_PORT: String(ports.epmd),

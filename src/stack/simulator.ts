@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { answersHttp } from './ask.ts';
 import { makeFolder } from './place.ts';
+import { systemPath } from './process.ts';
 import { Server, type ServerKind } from './server.ts';
 
 type Port = 'http';
@@ -39,7 +40,7 @@ export const simulatorKind: ServerKind<Port> = {
       '--data',
       data,
     ],
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' },
+    env: { PATH: systemPath, LC_ALL: 'C.UTF-8' },
   }),
 
   answers: ({ ports }) => answersHttp(ports.http, '/health'),

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask } from './ask.ts';
 import { makeFolder } from './place.ts';
+import { systemPath } from './process.ts';
 import { Server, type ServerKind } from './server.ts';
 import { giveTo } from './user.ts';
 
@@ -9,6 +10,7 @@ type Port = 'client';
 
 /** What Debian's packages `zookeeper` and `libzookeeper-java` bring. */
 export const zookeeperJar = '/usr/share/java/zookeeper.jar';
+const logger = '/usr/share/java/slf4j-simple.jar';
 export const zkCli = '/usr/share/zookeeper/bin/zkCli.sh';
 
 /** ZooKeeper as it runs here: standalone, a small heap, no admin server, sessions as short as 1 s. */
@@ -34,10 +36,8 @@ autopurge.purgeInterval=1
 preAllocSize=4096
 4lw.commands.whitelist=srvr,stat,cons,mntr
 `;
-    for (const [file, text] of Object.entries({ 'zoo.cfg': configuration, 'log4j.properties': log4j })) {
-      writeFileSync(join(dir, file), text);
-      giveTo(user, join(dir, file));
-    }
+    writeFileSync(join(dir, 'zoo.cfg'), configuration);
+    giveTo(user, join(dir, 'zoo.cfg'));
   },
 
   command: ({ dir }) => ({
@@ -47,12 +47,13 @@ preAllocSize=4096
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',
       '-Djava.net.preferIPv4Stack=true',
+      '-Dorg.slf4j.simpleLogger.showDateTime=true',
       '-cp',
-      `${dir}:${zookeeperJar}`,
+      `${zookeeperJar}:${logger}`,
       'org.apache.zookeeper.server.quorum.QuorumPeerMain',
       join(dir, 'zoo.cfg'),
     ],
-    env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8' },
+    env: { PATH: systemPath, LC_ALL: 'C.UTF-8' },
   }),
 
   answers: async ({ ports }) => (await ask(ports.client, 'srvr')).includes('Zookeeper version'),
@@ -66,9 +67,3 @@ export async function startZookeeper({ dir, port }: { dir: string; port?: number
   await server.start();
   return server;
 }
-
-const log4j = `log4j.rootLogger=INFO, CONSOLE
-log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender
-log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout
-log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} %-5p %c{1} %m%n
-`;
