@@ -48,6 +48,7 @@ create table notices (
   accepted_at     timestamptz not null default now(),
   unique (seller_id, idempotency_key)
 );
+create index notices_of_seller on notices (seller_id, notice_id);
 
 -- The outbox: done_at is set once RabbitMQ has confirmed the chunk, or the legacy run has settled it.
 create table intake (
