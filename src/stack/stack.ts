@@ -12,7 +12,7 @@ import { zookeeperKind } from './zookeeper.ts';
 /** Where the servers are; null where one is down. This is what `chodang stack status --json` prints. */
 export interface StackStatus {
   postgres: { url: string | null };
-  /** `managementUrl` is also null where RabbitMQ's URL came from the environment. */
+  /** Where RabbitMQ's URL is a configured one, `managementUrl` is `CHODANG_RABBITMQ_MANAGEMENT_URL`, or null. */
   rabbitmq: { url: string | null; managementUrl: string | null };
   zookeeper: { connect: string | null; root: string };
   tms: { url: string | null };
@@ -118,7 +118,11 @@ function statusOf(options: StackOptions, isUp: (name: keyof typeof variables) =>
     postgres: { url: url('postgres') },
     rabbitmq: {
       url: url('rabbitmq'),
-      managementUrl: !configured(env, 'rabbitmq') && isUp('rabbitmq') ? servers.rabbitmq.managementUrl : null,
+      managementUrl: configured(env, 'rabbitmq')
+        ? env['CHODANG_RABBITMQ_MANAGEMENT_URL'] || null
+        : isUp('rabbitmq')
+          ? servers.rabbitmq.managementUrl
+          : null,
     },
     zookeeper: { connect: url('zookeeper'), root: env['CHODANG_ZOOKEEPER_ROOT'] || '/chodang' },
     tms: { url: url('tms') },
