@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { Problem } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The seller whose API key came with the request; empty on routes that need none. */
+    sellerId: string;
+  }
+}
+
+export interface AuthenticateOptions {
+  /** Looks a key up; undefined if it is nobody's. */
+  sellerOf: (apiKey: string) => Promise<string | undefined>;
+  /** The clock. */
+  now: () => Date;
+  /** For how long a key that was found isn't looked up again, and so a revoked one still works; default 10,000. */
+  cacheMs?: number;
+  /** How many keys are remembered at most; default 10,000. */
+  maxCached?: number;
+}
+
+/**
+ * Makes the hook that tells a request's seller by its `Authorization: Bearer <api key>`, before the body is read.
+ *
+ * Throws the problem `unauthorized` if there is no key or nobody has it. Keys that nobody has are not
+ * remembered: a new one works at once, and guesses can't push good ones out. Only hashes stay in memory.
+ */
+export function createAuthenticate(options: AuthenticateOptions): (request: FastifyRequest) => Promise<void> {
+  const { cacheMs = 10_000, maxCached = 10_000 } = options;
+  const known = new Map<string, { sellerId: string; until: number }>();
+
+  return async (request) => {
+    const key = bearerOf(request.headers.authorization);
+    const hash = createHash('sha256').update(key).digest('base64');
+    const now = options.now().getTime();
+    const cached = known.get(hash);
+    known.delete(hash);
+    if (cached !== undefined && cached.until > now) {
+      known.set(hash, cached);
+      request.sellerId = cached.sellerId;
+      return;
+    }
+    const sellerId = await options.sellerOf(key);
+    if (sellerId === undefined)
+      throw unauthorized('The API key is not known, or was revoked.', 'invalid_token');
+    known.set(hash, { sellerId, until: now + cacheMs });
+    const oldest = known.keys().next().value;
+    if (known.size > maxCached && oldest !== undefined) known.delete(oldest);
+    request.sellerId = sellerId;
+  };
+}
+
+function bearerOf(header: string | undefined): string {
+  if (header === undefined) throw unauthorized('There is no header Authorization.');
+  const key = /^Bearer +([\x21-\x7e]{1,500})$/i.exec(header)?.[1];
+  if (key === undefined)
+    throw unauthorized('The header Authorization does not read "Bearer <api key>".', 'invalid_request');
+  return key;
+}
+
+function unauthorized(detail: string, error?: string): Problem {
+  return new Problem('unauthorized', `${detail} Send Authorization: Bearer <api key>, with your own key.`, {
+    headers: {
+      'www-authenticate': `Bearer realm="chodang"${error === undefined ? '' : `, error="${error}"`}`,
+    },
+  });
+}

@@ -1,0 +1,111 @@
+import swagger from '@fastify/swagger';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { v7 } from 'uuid';
+import { sellerOf } from '../store/sellers.ts';
+import { createAuthenticate } from './authenticate.ts';
+import { readJsonOnly, refuseLargeBody } from './body.ts';
+import type { DryRunOptions } from './dry-run.ts';
+import { sendProblem } from './errors.ts';
+import { explain } from './explain.ts';
+import { type HealthOptions, healthRoutes } from './health.ts';
+import { createIntake, type IntakeOptions } from './intake.ts';
+import { noticeRoutes } from './notices.ts';
+import { outcomeRoutes } from './outcomes.ts';
+import { invalidRequest, Problem, problemTypes } from './problem.ts';
+
+/** All that the API needs from the rest of the program. */
+export interface ServerOptions
+  extends Omit<IntakeOptions, 'log'>,
+    Omit<DryRunOptions, 'store'>,
+    HealthOptions {
+  log: FastifyBaseLogger;
+  /** The clock. */
+  now: () => Date;
+  /** Bytes of a body, at most; default 8 MiB. */
+  bodyLimit?: number;
+  /** Orders in one notice, at most; default 50,000. */
+  maxOrders?: number;
+}
+
+/**
+ * Makes the HTTP server, ready to `listen`.
+ *
+ * `close()` takes no new connections, lets running requests end, and resolves when all that was accepted has
+ * been published or left to the sweep. It closes nothing of what it was given.
+ */
+export function createServer(options: ServerOptions): FastifyInstance {
+  const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
+  const app: FastifyInstance = Fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    genReqId: () => v7(),
+    bodyLimit,
+    routerOptions: { maxParamLength: 500 },
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(error, request, reply, retryAfterSeconds);
+    },
+  });
+  app.decorateRequest('sellerId', '');
+  readJsonOnly(app);
+  app.setValidatorCompiler(({ schema, httpPart }) => validatorFor(schema as TSchema, httpPart));
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, retryAfterSeconds));
+  app.setNotFoundHandler((request) => {
+    throw new Problem('not-found', `There is no ${request.method} ${request.url.split('?')[0]} here.`);
+  });
+
+  const intake = createIntake(options);
+  app.addHook('onClose', () => intake.drained());
+
+  app.register(swagger, { openapi });
+  app.register(async (routes) => {
+    healthRoutes(routes, options);
+    documentRoutes(routes);
+  });
+  app.register(async (routes) => {
+    const authenticate = createAuthenticate({ sellerOf: (key) => sellerOf(store, key), now: options.now });
+    routes.addHook('onRequest', authenticate);
+    routes.addHook('onRequest', refuseLargeBody(bodyLimit));
+    noticeRoutes(routes, { ...options, intake, maxOrders });
+    outcomeRoutes(routes, store);
+  });
+  return app;
+}
+
+const openapi = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Chodang',
+    description: 'Sellers post delay notices, watch them settle and read what became of each order.',
+    version: '1',
+  },
+  components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+} as const;
+
+/** Fastify's way to check one part of a request, with errors that name the field. */
+function validatorFor(schema: TSchema, httpPart: string | undefined) {
+  const validator = Compile(schema);
+  return (value: unknown) => {
+    // All of a query string is text; a body says itself what is a number.
+    const converted = httpPart === 'querystring' ? Value.Convert(schema, value) : value;
+    if (validator.Check(converted)) return { value: converted };
+    const errors = explain(schema, converted).map(({ pointer = '#', expected, got }) =>
+      httpPart === 'body' ? { pointer, expected, got } : { parameter: pointer.slice(2), expected, got },
+    );
+    const where = httpPart === 'body' ? { pointer: '#' } : { parameter: httpPart ?? 'request' };
+    if (errors.length === 0)
+      errors.push({ ...where, expected: 'what /openapi.json describes', got: 'something else' });
+    return { error: invalidRequest(errors) };
+  };
+}
+
+/** Adds `/openapi.json` and a page for each type of problem. */
+function documentRoutes(app: FastifyInstance): void {
+  app.get('/openapi.json', { schema: { summary: 'This description of the API' } }, () => app.swagger());
+  for (const [type, { status, title, help }] of Object.entries(problemTypes))
+    app.get(`/problems/${type}`, { schema: { hide: true } }, (_request, reply) =>
+      reply.type('text/plain; charset=utf-8').send(`${title} (${status})\n\n${help}\n`),
+    );
+}

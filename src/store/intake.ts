@@ -1,0 +1,95 @@
+import type { Sql, Tx } from './store.ts';
+
+/** Some orders of a notice as they wait to be published or for the legacy run. */
+export interface IntakeChunk {
+  noticeId: string;
+  /** 0 for the first chunk of its notice. */
+  chunkNo: number;
+  lane: string;
+  /** JSON `{ header, items }`, as it travels. */
+  chunk: string;
+}
+
+/** Names one chunk. */
+export type ChunkKey = Pick<IntakeChunk, 'noticeId' | 'chunkNo'>;
+
+/** Writes all chunks of a notice, in one statement; call it in the transaction that writes the notice. */
+export async function insertChunks(
+  tx: Tx,
+  notice: { noticeId: string; path: string; lane: string },
+  chunks: readonly IntakeChunk[],
+): Promise<void> {
+  await tx.query(
+    `insert into intake (notice_id, path, lane, chunk_no, chunk)
+     select $1, $2, $3, chunk_no, chunk from unnest($4::int[], $5::text[]) as c (chunk_no, chunk)`,
+    [notice.noticeId, notice.path, notice.lane, chunks.map((c) => c.chunkNo), chunks.map((c) => c.chunk)],
+  );
+}
+
+/**
+ * Marks chunks as done: RabbitMQ has confirmed them, or the legacy run has settled them. Marking twice is no harm.
+ *
+ * Rows are locked in one order first: the sweep of one process and the publishing of another may mark the
+ * same chunks at once.
+ */
+export async function markChunksDone(db: Sql, chunks: readonly ChunkKey[]): Promise<void> {
+  await db.query(
+    `with confirmed as (
+       select notice_id, chunk_no
+       from intake join unnest($1::uuid[], $2::int[]) as c (notice_id, chunk_no) using (notice_id, chunk_no)
+       where done_at is null
+       order by notice_id, chunk_no
+       for update of intake
+     )
+     update intake set done_at = now()
+     from confirmed
+     where intake.notice_id = confirmed.notice_id and intake.chunk_no = confirmed.chunk_no`,
+    [chunks.map((c) => c.noticeId), chunks.map((c) => c.chunkNo)],
+  );
+}
+
+/** Where a walk through waiting chunks stands; opaque to callers. */
+export interface ChunkCursor extends ChunkKey {
+  /** As Postgres writes it: a `Date` would lose the microseconds, and with them chunks. */
+  createdAt: string;
+}
+
+/**
+ * Returns up to `pageSize` chunks of path `path` that are not done and older than `olderThanMs`, oldest
+ * first, beginning after `after`. Age is by Postgres's clock.
+ */
+export async function waitingChunks(
+  db: Sql,
+  options: { path: string; olderThanMs: number; pageSize: number; after?: ChunkCursor | undefined },
+): Promise<(IntakeChunk & ChunkCursor)[]> {
+  const { after } = options;
+  return db.query<IntakeChunk & ChunkCursor>(
+    `select notice_id "noticeId", chunk_no "chunkNo", lane, chunk, created_at::text "createdAt"
+     from intake
+     where done_at is null and path = $1 and created_at <= now() - $2 * interval '1 millisecond'
+       and ($3::timestamptz is null or (created_at, notice_id, chunk_no) > ($3, $4::uuid, $5::int))
+     order by created_at, notice_id, chunk_no
+     limit $6`,
+    [
+      options.path,
+      options.olderThanMs,
+      after?.createdAt ?? null,
+      after?.noticeId ?? null,
+      after?.chunkNo ?? null,
+      options.pageSize,
+    ],
+  );
+}
+
+/**
+ * Takes the lock of one idempotency key of a seller until the transaction ends; false if somebody has it.
+ *
+ * Two keys may share a lock, once in 2^64: one of them is then told to come again.
+ */
+export async function tryIdempotencyLock(tx: Tx, sellerId: string, key: string): Promise<boolean> {
+  const rows = await tx.query<{ locked: boolean }>(
+    'select pg_try_advisory_xact_lock(hashtextextended($1, 0)) locked',
+    [JSON.stringify(['idempotency', sellerId, key])],
+  );
+  return rows[0]?.locked === true;
+}
