@@ -77,7 +77,8 @@ function evaluateRule(name: string, rule: Rule, version: number, context: Switch
     return failed(rule.fallback, version, `the context has no "${rule.by}", by which "${name}" is split`);
   }
   const bucket = bucketOf(name, key);
-  return { ...answer(variantOfBucket(rule, bucket), 'SPLIT', version), bucket };
+  const variant = variantOfBucket(rule, bucket);
+  return { value: variant, variant, reason: 'SPLIT', version, bucket };
 }
 
 function matches({ when }: Segment, context: SwitchContext): boolean {
