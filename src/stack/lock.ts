@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 
 /** Gives a lock back. */
 export type Release = () => Promise<void>;
@@ -33,7 +34,11 @@ async function take(file: string, options: string[]): Promise<Release | undefine
   });
   const held = new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true)));
   if ((await Promise.race([held, ended])) === undefined) return undefined;
+  // A lock is no reason for a process to go on.
+  holder.unref();
+  for (const pipe of [holder.stdin, holder.stdout]) (pipe as Socket).unref();
   return async () => {
+    holder.ref();
     holder.stdin.end();
     await ended;
   };

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { answersHttp } from './ask.ts';
 import { makeFolder } from './place.ts';
 import { systemPath } from './process.ts';
@@ -33,7 +34,7 @@ export const simulatorKind: ServerKind<Port> = {
   command: ({ data, ports }) => ({
     file: process.execPath,
     args: [
-      ...(fromSource ? ['--import', import.meta.resolve('tsx')] : []),
+      ...(fromSource ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : []),
       simulatorEntry,
       '--port',
       String(ports.http),

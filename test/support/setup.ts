@@ -11,7 +11,12 @@ let leave: Release | undefined;
 /** Brings up the servers the tests share, before the first of them. */
 export async function mochaGlobalSetup(): Promise<void> {
   leave = await lock(users, 'shared');
-  await stackUp({ name: testStack, log: sayOnTerminal });
+  try {
+    await stackUp({ name: testStack, log: sayOnTerminal });
+  } catch (error) {
+    await mochaGlobalTeardown();
+    throw error;
+  }
 }
 
 /** Takes them down after the last, unless another run still needs them or `CHODANG_TEST_STACK` says they are to stay. */
