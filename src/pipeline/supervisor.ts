@@ -30,7 +30,10 @@ interface Lane {
   spawned: number;
   deepLooks: number;
   emptyLooks: number;
+  untouchedLooks: number;
 }
+
+const untouchedAfter = 10;
 
 type Mail = { kind: 'look' } | { kind: 'circuit'; open: boolean } | { kind: 'drain'; drained: () => void };
 
@@ -53,6 +56,7 @@ export function supervise<Header, Item>(
     spawned: 0,
     deepLooks: 0,
     emptyLooks: 0,
+    untouchedLooks: 0,
   }));
 
   const grow = (lane: Lane) => {
@@ -72,12 +76,18 @@ export function supervise<Header, Item>(
 
   const look = async (lane: Lane) => {
     const { min, max } = lane.options.consumers;
-    if (min === max) return;
     const depth = await step.broker.depth(queueOf(step.name, lane.name));
     lane.deepLooks = depth > lane.options.prefetch ? lane.deepLooks + 1 : 0;
     const idleSince = Math.max(...lane.consumers.map((consumer) => consumer.lastBusyAt()));
-    const idle = depth === 0 && Date.now() - idleSince >= scaling.checkMs;
-    lane.emptyLooks = idle ? lane.emptyLooks + 1 : 0;
+    const idle = Date.now() - idleSince >= scaling.checkMs;
+    lane.emptyLooks = idle && depth === 0 ? lane.emptyLooks + 1 : 0;
+    // A consumer that starts while its queue is being deleted and declared again is forgotten by RabbitMQ
+    // 3.10 without a word. Consuming anew costs nothing, so we do it for a queue that nobody touches.
+    lane.untouchedLooks = idle && depth > 0 ? lane.untouchedLooks + 1 : 0;
+    if (lane.untouchedLooks >= untouchedAfter) {
+      lane.untouchedLooks = 0;
+      for (const consumer of lane.consumers) consumer.resume();
+    }
     if (lane.deepLooks >= scaling.growAfter && lane.consumers.length < max) {
       lane.deepLooks = 0;
       grow(lane);

@@ -5,7 +5,7 @@ import { InfrastructureError } from '../../src/pipeline/errors.ts';
 import { headerNames } from '../../src/pipeline/message.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { crate } from '../support/crates.ts';
-import { type CrateActor, cratePipeline, stepOptions } from '../support/pipeline.ts';
+import { aGate, type CrateActor, cratePipeline, stepOptions } from '../support/pipeline.ts';
 import { until } from '../support/wait.ts';
 
 describe('a pipeline on RabbitMQ', () => {
@@ -74,7 +74,7 @@ describe('a pipeline on RabbitMQ', () => {
     pipeline.start();
     await until(() => empty('weigh.express'), { what: 'the queue is empty' });
     await until(() => weigh.ran.length >= 3, { what: 'three crates have been weighed' });
-    assert.deepEqual(weigh.ran.map(({ id }) => id).sort(), ['first', 'other', 'same']);
+    assert.deepEqual(weigh.ran.map(({ id }) => id).toSorted(), ['first', 'other', 'same']);
   });
 
   it('retries only what failed, in its own lane, and fails it when its attempts are used up', async () => {
@@ -230,13 +230,10 @@ describe('a pipeline on RabbitMQ', () => {
   });
 
   it('grows consumers while a queue stays deep, and shrinks them when it is idle', async () => {
-    let release: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const gate = aGate();
     const actor: CrateActor = {
       run: async (batch) => {
-        await gate;
+        await gate.opened;
         return batch.map(() => done);
       },
     };
@@ -248,7 +245,7 @@ describe('a pipeline on RabbitMQ', () => {
       what: 'the lane has three consumers',
     });
     assert.equal(pipeline.pipeline()?.consumers().weigh?.express, 1);
-    release();
+    gate.open();
     await until(() => pipeline.pipeline()?.consumers().weigh?.bulk === 1, {
       what: 'the lane is back to one',
     });
@@ -286,7 +283,7 @@ describe('a pipeline on RabbitMQ', () => {
             broker.subscribe(queue, (delivery) =>
               onDelivery({
                 ...delivery,
-                alive: delivery.alive,
+                alive: () => delivery.alive(),
                 ack: () => {
                   if (crashes++ === 0) throw new Error('a bug of ours');
                   delivery.ack();

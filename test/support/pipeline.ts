@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { pino } from 'pino';
 import type { Actor } from '../../src/pipeline/actor.ts';
 import { type Broker, openBroker } from '../../src/pipeline/broker/broker.ts';
@@ -114,4 +115,10 @@ export async function cratePipeline(
       await vhost.drop();
     },
   };
+}
+
+/** Something that actors can wait at until the test opens it. */
+export function aGate() {
+  const gate = new EventEmitter();
+  return { opened: once(gate, 'open'), open: () => gate.emit('open') };
 }

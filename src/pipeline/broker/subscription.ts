@@ -63,8 +63,11 @@ export class RecoveringSubscription implements Subscription {
     this.#prefetch = undefined;
     this.#channel = undefined;
     this.#onClose();
+    if (!channel) return;
     try {
-      await channel?.close();
+      // amqplib breaks its connection if a channel is closed while one of its calls is still unanswered.
+      await this.#changes;
+      await channel.close();
     } catch (error) {
       this.#options.log.warn({ err: error, queue: this.#queue }, 'a consumer had gone before it was closed');
     }
@@ -124,8 +127,11 @@ export class RecoveringSubscription implements Subscription {
   /** The queue was deleted, or its leader moved: the channel lives on, but nothing more would come. */
   #canceledByRabbit(channel: Channel): void {
     this.#tag = undefined;
-    channel.close().catch((error: unknown) => {
-      this.#options.log.warn({ err: error, queue: this.#queue }, 'a canceled consumer did not close');
+    void this.#change(async () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      await channel.close();
+      this.#applySoon();
     });
   }
 }
