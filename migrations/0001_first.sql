@@ -29,7 +29,7 @@ create table orders (
   locale             text not null default 'ko',
   product            text not null default '',
   primary key (seller_id, order_id)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+) with (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.05);
 
 -- notice_id is a UUID version 7: it sorts by time, and the greater of two is the newer notice.
 create table notices (
@@ -84,7 +84,7 @@ create table ledger (
   sending_at    timestamptz,   -- when a send whose outcome may be unknown began
   settled_at    timestamptz,
   primary key (notice_id, order_id)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+) with (fillfactor = 35, autovacuum_vacuum_scale_factor = 0.05);
 
 create table failures (
   failure_id    bigint generated always as identity primary key,

@@ -55,3 +55,23 @@ export interface NoticeOrder {
   reason?: ReasonCode;
   detail?: string;
 }
+
+/** What a notice wants of one order: the date that holds for it, and its reason and detail where it has its own. */
+export interface WantedDelay {
+  noticeId: string;
+  sellerId: string;
+  orderId: string;
+  newShipDate: ShipDate;
+  reason: ReasonCode | undefined;
+  detail: string | undefined;
+}
+
+/** Puts a header and one of its orders together. */
+export const wantedDelay = (header: NoticeHeader, item: NoticeOrder): WantedDelay => ({
+  noticeId: header.noticeId,
+  sellerId: header.sellerId,
+  orderId: item.orderId,
+  newShipDate: item.newShipDate ?? header.newShipDate,
+  reason: item.reason,
+  detail: item.detail,
+});

@@ -13,16 +13,22 @@ export interface IntakeChunk {
 /** Names one chunk. */
 export type ChunkKey = Pick<IntakeChunk, 'noticeId' | 'chunkNo'>;
 
-/** Writes all chunks of a notice, in one statement; call it in the transaction that writes the notice. */
+/**
+ * Writes all chunks of a notice, in one statement; call it in the transaction that writes the notice.
+ *
+ * They go as lines of one text, since JSON on one line has no line breaks: an array of texts with so many
+ * quotes to escape takes Postgres ten times longer.
+ */
 export async function insertChunks(
   tx: Tx,
   notice: { noticeId: string; path: string; lane: string },
-  chunks: readonly IntakeChunk[],
+  chunks: readonly Pick<IntakeChunk, 'chunk'>[],
 ): Promise<void> {
   await tx.query(
     `insert into intake (notice_id, path, lane, chunk_no, chunk)
-     select $1, $2, $3, chunk_no, chunk from unnest($4::int[], $5::text[]) as c (chunk_no, chunk)`,
-    [notice.noticeId, notice.path, notice.lane, chunks.map((c) => c.chunkNo), chunks.map((c) => c.chunk)],
+     select $1, $2, $3, line - 1, chunk
+     from string_to_table($4, E'\\n') with ordinality as c (chunk, line)`,
+    [notice.noticeId, notice.path, notice.lane, chunks.map(({ chunk }) => chunk).join('\n')],
   );
 }
 

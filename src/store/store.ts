@@ -1,0 +1,164 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, type ClientConfig, Pool, type PoolClient, type QueryResultRow, types } from 'pg';
+import type { BaseLogger } from 'pino';
+import { blame, isCollision } from './unavailable.ts';
+
+/** Something that takes SQL: the store (each statement a transaction of its own) or a transaction. */
+export interface Sql {
+  /** Runs one statement. Days come back as `YYYY-MM-DD`. Throws `InfrastructureError` if Postgres can't be had. */
+  query<Row extends QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** The same with each row as a list of its columns, which is quicker for thousands of them. */
+  rows<Row extends unknown[]>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+/** An open transaction; only good inside the function it was given to. */
+export interface Tx extends Sql {
+  readonly inTransaction: true;
+}
+
+/** Postgres, as the rest of the program sees it. */
+export interface Store extends Sql {
+  readonly pool: Pool;
+  readonly log: Log;
+  /** A connection outside the pool, for what holds one long (locks, migrations). */
+  newClient(): Client;
+  /** Waits for what runs, then closes all connections. */
+  close(): Promise<void>;
+}
+
+export type Log = Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
+
+export interface StoreOptions {
+  /** `postgres://…` */
+  url: string;
+  /** Connections at most. */
+  poolSize: number;
+  log: Log;
+  /** How long to wait for a connection, whether the pool's or a new one, in ms; default 5,000. */
+  connectTimeoutMs?: number;
+  /** How long one statement may take, in ms; default 30,000. */
+  statementTimeoutMs?: number;
+}
+
+const dateOid = 1082;
+const asText = (value: string) => value;
+/** A day is a day: pg would make it midnight in the zone of this machine. */
+const withDaysAsText: ClientConfig['types'] = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === dateOid
+      ? asText
+      : (types.getTypeParser as (oid: number, format?: string) => unknown)(oid, format),
+};
+
+/**
+ * Opens a pool of connections; the first is made when it is needed, so this never fails.
+ *
+ * A connection that breaks while idle is logged and replaced.
+ */
+export function openStore(options: StoreOptions): Store {
+  const { url, poolSize, log, connectTimeoutMs = 5_000, statementTimeoutMs = 30_000 } = options;
+  const connection = {
+    connectionString: url,
+    application_name: 'chodang',
+    keepAlive: true,
+    connectionTimeoutMillis: connectTimeoutMs,
+    types: withDaysAsText,
+  } satisfies ClientConfig;
+  const pool = new Pool({
+    ...connection,
+    max: poolSize,
+    statement_timeout: statementTimeoutMs,
+    // Ours ends later than Postgres's: it only speaks up where Postgres has gone silent altogether.
+    query_timeout: statementTimeoutMs + 2_000,
+  });
+  pool.on('error', (error) => log.warn({ err: error }, 'an idle connection to Postgres broke'));
+  return {
+    pool,
+    log,
+    newClient: () => new Client(connection),
+    ...sqlOver((query) => blamed(pool.query(query))),
+    close: () => pool.end(),
+  };
+}
+
+/**
+ * Batches look rows up by key, thousands at a time. A plan made from old statistics, or none, would rather read
+ * and hash the whole table: at 100,000 orders ten times slower. With these off it stays a lookup in the index.
+ */
+const begin =
+  'begin; set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_seqscan = off; set local jit = off';
+const maxRuns = 6;
+
+/**
+ * Runs `work` in one transaction, and again from the start if it lost to another one (a deadlock, a `StaleRead`).
+ *
+ * So `work` must change nothing but the database. Whatever it throws rolls back and is thrown on; a lost
+ * connection is an `InfrastructureError`, and then whether a commit under way took place is unknown.
+ * Plans use indexes wherever there is one: meant for lookups by key, not for reports.
+ */
+export async function transaction<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
+  for (let run = 1; ; run++) {
+    try {
+      return await once(store, work);
+    } catch (error) {
+      if (!isCollision(error) || run === maxRuns) throw blame(error);
+      await sleep(Math.random() * 10 * run);
+    }
+  }
+}
+
+async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const client = await blamed(store.pool.connect());
+  // Without a listener, a connection that breaks between two statements would end the process.
+  let broken: Error | undefined;
+  const onError = (error: Error) => {
+    broken = error;
+  };
+  client.on('error', onError);
+  const tx: Tx = { inTransaction: true, ...sqlOver((query) => client.query(query)) };
+  let unusable: Error | undefined;
+  try {
+    await client.query(begin);
+    const result = await work(tx);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    unusable = broken ?? (await rollback(client, error));
+    throw error;
+  } finally {
+    client.removeListener('error', onError);
+    client.release(unusable);
+  }
+}
+
+type Query = { text: string; values: unknown[]; rowMode?: 'array' };
+
+/** No statement gets a name: it is planned anew each time, for the arrays it comes with. */
+function sqlOver(run: (query: Query) => Promise<{ rows: unknown[] }>): Sql {
+  return {
+    query: async <Row extends QueryResultRow>(text: string, values: readonly unknown[] = []) =>
+      (await run({ text, values: [...values] })).rows as Row[],
+    rows: async <Row extends unknown[]>(text: string, values: readonly unknown[] = []) =>
+      (await run({ text, values: [...values], rowMode: 'array' })).rows as Row[],
+  };
+}
+
+async function blamed<T>(running: Promise<T>): Promise<T> {
+  try {
+    return await running;
+  } catch (error) {
+    throw blame(error);
+  }
+}
+
+/** Rolls back; returns why the connection can't be used again, if it can't. */
+async function rollback(client: PoolClient, reason: unknown): Promise<Error | undefined> {
+  // A statement that timed out on our side may still run, and a rollback would wait behind it.
+  if (reason instanceof Error && reason.message === 'Query read timeout') return reason;
+  try {
+    await client.query('rollback');
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
