@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import type { Publisher } from '../../src/http/publishing.ts';
+import { createServer, type ServerOptions } from '../../src/http/server.ts';
+import type { IntakeChunk } from '../../src/store/intake.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { addApiKey } from '../../src/store/sellers.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { aToday } from '../support/makers.ts';
+import { freshDatabase } from '../support/servers.ts';
+
+export const quiet = pino({ level: 'silent' });
+
+/** A publisher that remembers, and does as it is told. RabbitMQ itself is tested in `test/pipeline`. */
+export interface ToldPublisher extends Publisher {
+  published: IntakeChunk[];
+  /** Why it isn't ready; undefined if it is. */
+  away: string | undefined;
+  /** Called before a chunk is confirmed; may wait, or throw. */
+  before(chunk: IntakeChunk): Promise<void> | void;
+}
+
+export function toldPublisher(): ToldPublisher {
+  const publisher: ToldPublisher = {
+    published: [],
+    away: undefined,
+    before: () => undefined,
+    ready: () => (publisher.away === undefined ? { ok: true } : { ok: false, why: publisher.away }),
+    async publish(chunks) {
+      for (const chunk of chunks) {
+        await publisher.before(chunk);
+        publisher.published.push(chunk);
+      }
+    },
+  };
+  return publisher;
+}
+
+/** A store on a database of its own, with the schema. `drop` closes it too. */
+export async function freshStore(): Promise<{ store: Store; drop: () => Promise<void> }> {
+  const database = await freshDatabase();
+  const store = openStore({ url: database.url, poolSize: 10, log: quiet });
+  await migrate(store);
+  const drop = async () => {
+    await store.close();
+    await database.drop();
+  };
+  return { store, drop };
+}
+
+/** An API on a database of its own, with sellers `s-1` and `s-2`. */
+export interface Api {
+  app: FastifyInstance;
+  store: Store;
+  publisher: ToldPublisher;
+  /** API keys by seller. */
+  keys: { 's-1': string; 's-2': string };
+  /** What the switch answers from now on. */
+  path: string;
+  close(): Promise<void>;
+}
+
+export async function startApi(options: Partial<ServerOptions> = {}): Promise<Api> {
+  const { store, drop } = await freshStore();
+  const publisher = toldPublisher();
+  const keys = { 's-1': await addApiKey(store, 's-1'), 's-2': await addApiKey(store, 's-2') };
+  const app = createServer({
+    store,
+    publisher,
+    evaluate: () => ({ variant: api.path, version: 7 }),
+    fallbackPath: 'legacy',
+    lanes: { express: { maxOrders: 100 }, bulk: {} },
+    limits: { maxDaysLate: 30, maxDelays: 3 },
+    today: () => aToday,
+    now: () => new Date(),
+    log: quiet,
+    checks: {},
+    metrics: async () => '',
+    ...options,
+  });
+  const close = async () => {
+    await app.close();
+    await drop();
+  };
+  const api: Api = { app, store, publisher, keys, path: 'actors', close };
+  return api;
+}
+
+export const aBody = (parts: object = {}): object => ({
+  reason: 'WEATHER',
+  newShipDate: '2026-11-29',
+  orderIds: ['o-1'],
+  ...parts,
+});
+
+/** Posts a notice; `headers` win, and a header that is undefined is left out. */
+export async function post(
+  api: Api,
+  body: unknown,
+  { headers = {}, query = '' }: { headers?: Record<string, string | undefined>; query?: string } = {},
+) {
+  const all = { authorization: `Bearer ${api.keys['s-1']}`, 'content-type': 'application/json', ...headers };
+  const response = await api.app.inject({
+    method: 'POST',
+    url: `/v1/delay-notices${query}`,
+    headers: Object.fromEntries(
+      Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    ),
+    payload: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+  });
+  return answerOf(response);
+}
+
+/** What `post` takes after the API. */
+export type PostArguments = Parameters<typeof post> extends [Api, ...infer Rest] ? Rest : never;
+
+/** Gets an address as a seller, `s-1` unless said otherwise. */
+export async function get(
+  api: Api,
+  url: string,
+  { seller = 's-1', headers = {} }: { seller?: 's-1' | 's-2'; headers?: Record<string, string> } = {},
+) {
+  return answerOf(
+    await api.app.inject({ url, headers: { authorization: `Bearer ${api.keys[seller]}`, ...headers } }),
+  );
+}
+
+type Answer = Awaited<ReturnType<FastifyInstance['inject']>>;
+
+function answerOf({ statusCode, headers, body }: Answer) {
+  const json = String(headers['content-type']).includes('json');
+  return {
+    status: statusCode,
+    headers,
+    text: body,
+    body: (json ? JSON.parse(body) : undefined) as unknown,
+  };
+}
+
+/** How many rows a table has. */
+export async function countOf(store: Store, table: string): Promise<number> {
+  const [row] = await store.query<{ count: number }>(`select count(*)::int count from ${table}`);
+  return row?.count ?? 0;
+}
+
+/** Something to wait at until it is opened. */
+export function aGate(): { opened: Promise<void>; open(): void } {
+  const gate: { opened: Promise<void>; open(): void } = { opened: Promise.resolve(), open: () => {} };
+  gate.opened = new Promise((resolve) => {
+    gate.open = resolve;
+  });
+  return gate;
+}
+
+/** Waits a moment, for what must not happen. */
+export const aMoment = () => sleep(50);

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { openStore } from '../../src/store/store.ts';
+import { aBody, countOf, get, post, quiet, startApi } from './api.ts';
+
+describe('Postgres', () => {
+  it('out of reach is a 503 with Retry-After, whichever path', async () => {
+    const away = openStore({ url: 'postgres://nobody@127.0.0.1:1/none', poolSize: 1, log: quiet });
+    const api = await startApi({ store: away, retryAfterSeconds: 9 });
+    try {
+      for (const path of ['legacy', 'actors']) {
+        api.path = path;
+        const { status, headers, body } = await post(api, aBody());
+        assert.equal(status, 503);
+        assert.equal(headers['retry-after'], '9');
+        const { type, detail } = body as { type: string; detail: string };
+        assert.equal(type, '/problems/unavailable');
+        assert.doesNotMatch(detail, /127\.0\.0\.1|ECONN/, 'tells sellers nothing of our machines');
+      }
+      assert.equal((await get(api, '/v1/delay-notices')).status, 503);
+    } finally {
+      await api.close();
+      await away.close();
+    }
+  });
+
+  it('that breaks during the commit leaves the outcome unknown, and does not promise that nothing was stored', async () => {
+    const api = await startApi();
+    try {
+      await api.store.query(`create function break() returns trigger language plpgsql as
+        $$ begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$`);
+      await api.store.query(`create constraint trigger break after insert on notices
+        deferrable initially deferred for each row execute function break()`);
+      const { status, headers, body } = await post(api, aBody(), { headers: { 'idempotency-key': 'k' } });
+      assert.equal(status, 500);
+      assert.equal(headers['retry-after'], undefined);
+      assert.equal((body as { type: string }).type, '/problems/outcome-unknown');
+      assert.deepEqual(api.publisher.published, []);
+      await api.store.query('drop trigger break on notices');
+      assert.equal((await post(api, aBody(), { headers: { 'idempotency-key': 'k' } })).status, 202);
+      assert.equal(await countOf(api.store, 'notices'), 1);
+    } finally {
+      await api.close();
+    }
+  });
+
+  it('that refuses a statement is an internal error which tells nothing of it', async () => {
+    const api = await startApi();
+    try {
+      await api.store.query('alter table intake rename to elsewhere');
+      const { status, text, body } = await post(api, aBody());
+      assert.equal(status, 500);
+      assert.equal((body as { type: string }).type, '/problems/internal-error');
+      assert.doesNotMatch(text, /relation|intake/);
+      assert.equal(await countOf(api.store, 'notices'), 0);
+    } finally {
+      await api.close();
+    }
+  });
+});

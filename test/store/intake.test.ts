@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { insertChunks, markChunksDone, tryIdempotencyLock, waitingChunks } from '../../src/store/intake.ts';
+import { insertNotice } from '../../src/store/notices.ts';
+import { addSellers } from '../../src/store/sellers.ts';
+import { type Store, transaction } from '../../src/store/store.ts';
+import { freshStore } from '../http/api.ts';
+import { aNoticeId } from '../support/makers.ts';
+
+describe('The intake', () => {
+  let store: Store;
+  let drop: () => Promise<void>;
+  before(async () => {
+    ({ store, drop } = await freshStore());
+    await addSellers(store, ['s-1']);
+  });
+  after(() => drop());
+  beforeEach(() => store.query('truncate intake, notices'));
+
+  async function aStoredNotice(chunks: string[], path = 'actors'): Promise<string> {
+    const noticeId = aNoticeId();
+    const notice = {
+      noticeId,
+      sellerId: 's-1',
+      path,
+      lane: 'bulk',
+      switchVersion: null,
+      reason: 'WEATHER',
+    } as const;
+    await transaction(store, async (tx) => {
+      await insertNotice(tx, { ...notice, newShipDate: '2026-11-29', orders: 1, duplicates: 0 });
+      await insertChunks(
+        tx,
+        notice,
+        chunks.map((chunk) => ({ chunk })),
+      );
+    });
+    return noticeId;
+  }
+  const page = { path: 'actors', olderThanMs: 0, pageSize: 10 };
+
+  it('gives chunks back as they were, in order', async () => {
+    const chunks = ['{"a":"\\n\\\\ \\" 주문 🌽 \u2028"}', '{"b":"\'\',{}%"}', '{}'];
+    const noticeId = await aStoredNotice(chunks);
+    assert.deepEqual(
+      (await waitingChunks(store, page)).map(({ noticeId, chunkNo, lane, chunk }) => ({
+        noticeId,
+        chunkNo,
+        lane,
+        chunk,
+      })),
+      chunks.map((chunk, chunkNo) => ({ noticeId, chunkNo, lane: 'bulk', chunk })),
+    );
+  });
+
+  it('pages through chunks of one instant without losing or repeating one', async () => {
+    await aStoredNotice(['0', '1', '2', '3', '4']);
+    const seen: string[] = [];
+    let after: Awaited<ReturnType<typeof waitingChunks>>[number] | undefined;
+    do {
+      const chunks = await waitingChunks(store, { ...page, pageSize: 2, after });
+      seen.push(...chunks.map(({ chunk }) => chunk));
+      after = chunks.at(-1);
+    } while (after !== undefined);
+    assert.deepEqual(seen, ['0', '1', '2', '3', '4']);
+  });
+
+  it('marks chunks as done, once, and only those', async () => {
+    const noticeId = await aStoredNotice(['0', '1', '2']);
+    const times = async () =>
+      (
+        await store.query<{ doneAt: Date | null }>('select done_at "doneAt" from intake order by chunk_no')
+      ).map(({ doneAt }) => doneAt?.getTime());
+    await markChunksDone(store, [
+      { noticeId, chunkNo: 0 },
+      { noticeId, chunkNo: 2 },
+    ]);
+    const [first, between, last] = await times();
+    assert.ok(first !== undefined && between === undefined && last !== undefined);
+    await markChunksDone(store, [{ noticeId, chunkNo: 0 }]);
+    assert.equal((await times())[0], first);
+    assert.deepEqual(
+      (await waitingChunks(store, page)).map(({ chunkNo }) => chunkNo),
+      [1],
+    );
+  });
+
+  it('may be marked by many at once, in any order', async () => {
+    const noticeId = await aStoredNotice(Array.from({ length: 200 }, (_, n) => String(n)));
+    const keys = Array.from({ length: 200 }, (_, chunkNo) => ({ noticeId, chunkNo }));
+    await Promise.all(
+      Array.from({ length: 8 }, (_, n) => markChunksDone(store, n % 2 === 0 ? keys : keys.toReversed())),
+    );
+    assert.deepEqual(await waitingChunks(store, page), []);
+  });
+
+  it('gives a lock on an idempotency key to one transaction, and to the next when it has ended', async () => {
+    const lockIt = (key: string, seller = 's-1') =>
+      transaction(store, (tx) => tryIdempotencyLock(tx, seller, key));
+    await transaction(store, async (tx) => {
+      assert.equal(await tryIdempotencyLock(tx, 's-1', 'k'), true);
+      assert.equal(await lockIt('k'), false);
+      assert.equal(await lockIt('another'), true);
+      assert.equal(await lockIt('k', 's-2'), true);
+    });
+    assert.equal(await lockIt('k'), true);
+  });
+});

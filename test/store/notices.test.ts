@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import {
+  insertNotice,
+  type NewNotice,
+  noticeOfKey,
+  noticeProgress,
+  noticesOf,
+} from '../../src/store/notices.ts';
+import { addSellers } from '../../src/store/sellers.ts';
+import { type Store, transaction } from '../../src/store/store.ts';
+import { freshStore } from '../http/api.ts';
+import { aNoticeId } from '../support/makers.ts';
+
+describe('The notices', () => {
+  let store: Store;
+  let drop: () => Promise<void>;
+  before(async () => {
+    ({ store, drop } = await freshStore());
+    await addSellers(store, ['s-1', 's-2']);
+  });
+  after(() => drop());
+
+  async function stored(parts: Partial<NewNotice> = {}): Promise<string> {
+    const notice: NewNotice = {
+      noticeId: aNoticeId(),
+      sellerId: 's-1',
+      path: 'actors',
+      lane: 'express',
+      switchVersion: null,
+      reason: 'WEATHER',
+      newShipDate: '2026-11-29',
+      orders: 2,
+      duplicates: 0,
+      ...parts,
+    };
+    await transaction(store, (tx) => insertNotice(tx, notice));
+    return notice.noticeId;
+  }
+  const ledger = (noticeId: string, orderId: string, state: string, settledAt: string | null) =>
+    store.query(
+      `insert into ledger (notice_id, seller_id, order_id, state, new_ship_date, settled_at)
+       values ($1, 's-1', $2, $3::ledger_state, '2026-11-29', $4)`,
+      [noticeId, orderId, state, settledAt],
+    );
+
+  it('are found by the key they were posted with, each seller his own', async () => {
+    const bodyHash = Buffer.alloc(32, 1);
+    const noticeId = await stored({ idempotencyKey: 'k', bodyHash, duplicates: 3 });
+    assert.deepEqual(await noticeOfKey(store, 's-1', 'k'), {
+      noticeId,
+      path: 'actors',
+      orders: 2,
+      duplicates: 3,
+      bodyHash,
+    });
+    assert.equal(await noticeOfKey(store, 's-2', 'k'), undefined);
+    assert.equal(await noticeOfKey(store, 's-1', 'K'), undefined);
+  });
+
+  it('can never share a key, even without its lock', async () => {
+    const bodyHash = Buffer.alloc(32, 1);
+    await stored({ idempotencyKey: 'once', bodyHash });
+    await assert.rejects(stored({ idempotencyKey: 'once', bodyHash }), { code: '23505' });
+  });
+
+  it('are settled when no order is missing or only delayed, at the time of the last', async () => {
+    const noticeId = await stored();
+    await ledger(noticeId, 'o-1', 'notified', '2026-11-22T02:00:00Z');
+    assert.equal((await noticeProgress(store, 's-1', noticeId))?.state, 'settling');
+    await ledger(noticeId, 'o-2', 'failed', '2026-11-22T01:00:00Z');
+    const progress = await noticeProgress(store, 's-1', noticeId);
+    assert.equal(progress?.state, 'settled');
+    assert.deepEqual(progress.settledAt, new Date('2026-11-22T02:00:00Z'));
+    assert.equal(await noticeProgress(store, 's-2', noticeId), undefined);
+  });
+
+  it('are listed newest first', async () => {
+    const ids = [await stored({ sellerId: 's-2' }), await stored({ sellerId: 's-2' })].toReversed();
+    const listed = await noticesOf(store, 's-2', { limit: 10 });
+    assert.deepEqual(
+      listed.map(({ noticeId }) => noticeId),
+      ids,
+    );
+    const [older] = await noticesOf(store, 's-2', { after: ids[0], limit: 10 });
+    assert.equal(older?.noticeId, ids[1]);
+  });
+});
