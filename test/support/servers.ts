@@ -49,7 +49,7 @@ export function simulatorUrl(): string {
 }
 
 /** Makes a new, empty database, for one test or a few that belong together. `drop` also ends whoever is connected. */
-export async function freshDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
+export async function freshDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
   const shared = there(stack().postgres.url, 'Postgres');
   const name = freshName();
   await sql(shared, `create database ${name}`);
@@ -63,7 +63,7 @@ export async function freshVhost(): Promise<{
   url: string;
   managementUrl: string;
   name: string;
-  drop(): Promise<void>;
+  drop: () => Promise<void>;
 }> {
   const shared = stack().rabbitmq;
   const managementUrl = there(shared.managementUrl, 'RabbitMQ (with its management plugin)');
@@ -87,14 +87,14 @@ export async function freshVhost(): Promise<{
 export async function freshZookeeperRoot(): Promise<{
   connect: string;
   root: string;
-  drop(): Promise<void>;
+  drop: () => Promise<void>;
 }> {
   const connect = there(stack().zookeeper.connect, 'ZooKeeper');
   return { connect, root: `/${freshName()}`, drop: async () => {} };
 }
 
 /** Makes an empty folder in which servers of any user can run. `drop` removes it with all that is in it. */
-export function temporaryFolder(): { dir: string; drop(): void } {
+export function temporaryFolder(): { dir: string; drop: () => void } {
   const dir = mkdtempSync(join(tmpdir(), 'chodang-test-'));
   chmodSync(dir, 0o755);
   return { dir, drop: () => rmSync(dir, { recursive: true, force: true }) };
