@@ -7,7 +7,7 @@ import { type Gateway, GatewayRefused, type SendResult } from '../../src/tms/gat
 import { httpGateway } from '../../src/tms/http.ts';
 import type { Faults } from '../../src/tms/simulator/faults.ts';
 import { gatewayAt, kinds, notification, notifications } from './makers.ts';
-import { type Simulator, startSimulator, temporaryFolder } from './startSimulator.ts';
+import { endLeftovers, type Simulator, startSimulator, temporaryFolder } from './startSimulator.ts';
 
 /** What a call is expected to come to: results, or which error. */
 type Expected =
@@ -103,6 +103,7 @@ describe('httpGateway', () => {
   });
   after(async () => {
     await simulator.stop();
+    await endLeftovers();
     folder.remove();
   });
 

@@ -3,7 +3,7 @@ import { InfrastructureError } from '../../src/pipeline/errors.ts';
 import { type Gateway, GatewayRefused, type Notification, type SendResult } from '../../src/tms/gateway.ts';
 import { type SendOutcome, sendAll } from '../../src/tms/send.ts';
 import { gatewayAt, kinds, notification, notifications } from './makers.ts';
-import { type Simulator, startSimulator, temporaryFolder } from './startSimulator.ts';
+import { endLeftovers, type Simulator, startSimulator, temporaryFolder } from './startSimulator.ts';
 
 describe('sendAll', () => {
   const folder = temporaryFolder();
@@ -13,6 +13,7 @@ describe('sendAll', () => {
   });
   after(async () => {
     await simulator.stop();
+    await endLeftovers();
     folder.remove();
   });
 

@@ -5,9 +5,17 @@ import { InfrastructureError } from '../../src/pipeline/errors.ts';
 import type { Gateway, Notification } from '../../src/tms/gateway.ts';
 import { type SendOutcome, sendAll } from '../../src/tms/send.ts';
 import { gatewayAt, notification, notifications } from './makers.ts';
-import { accountAt, type Simulator, startSimulator, temporaryFolder } from './startSimulator.ts';
+import {
+  accountAt,
+  endLeftovers,
+  type Simulator,
+  startSimulator,
+  temporaryFolder,
+} from './startSimulator.ts';
 
-describe('the simulator', () => {
+describe('the simulator', function () {
+  // Some tests start it three times, on a machine that has other things to do.
+  this.timeout(60_000);
   const folder = temporaryFolder();
   let simulator: Simulator;
   before(async () => {
@@ -15,6 +23,7 @@ describe('the simulator', () => {
   });
   after(async () => {
     await simulator.stop();
+    await endLeftovers();
     folder.remove();
   });
 

@@ -32,13 +32,27 @@ export interface SimulatorAccount {
 }
 
 let accounts = 0;
+const running = new Set<ChildProcess>();
+
+/** Ends every simulator that a failed test left behind; for `after`. */
+export async function endLeftovers(): Promise<void> {
+  for (const child of running) {
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+}
 
 /** Starts the simulator on a free port and waits until it is ready. */
 export async function startSimulator(dataFolder: string): Promise<Simulator> {
   const child = spawn(process.execPath, ['--import', 'tsx', main, '--data', dataFolder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const gone = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
+  running.add(child);
+  const gone = once(child, 'exit').then(([code, signal]) => {
+    running.delete(child);
+    return { code, signal };
+  });
   const lines = createInterface({ input: child.stdout });
   const [line] = await Promise.race([
     once(lines, 'line'),
