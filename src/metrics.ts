@@ -1,0 +1,97 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { PipelineObserver } from './pipeline/observer.ts';
+
+/** The metrics of a process, for Prometheus. */
+export interface Metrics {
+  registry: Registry;
+  /** Counts what the pipeline tells. */
+  pipeline: PipelineObserver;
+  /** A failed message is now in Postgres. */
+  failureRecorded(step: string, errorClass: string): void;
+  /** A value in ZooKeeper can't be used. */
+  switchMalformed(name: string): void;
+}
+
+/** Makes the metrics of a process, in a registry of their own. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  // Gauges that call themselves totals: `promtool check metrics` refuses them, and nobody needs them.
+  for (const name of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${name}_total`);
+
+  const items = new Counter({
+    name: 'chodang_step_orders_total',
+    help: 'Orders that went through a step, repeats included.',
+    labelNames: ['step', 'lane'] as const,
+    registers,
+  });
+  const seconds = new Histogram({
+    name: 'chodang_step_batch_duration_seconds',
+    help: 'How long a step took for one batch, until the last confirm.',
+    labelNames: ['step', 'lane'] as const,
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const retriable = new Counter({
+    name: 'chodang_step_retriable_orders_total',
+    help: 'Orders that wait to be tried again, by whose fault it is: the order itself, or a server that is away.',
+    labelNames: ['step', 'lane', 'fault'] as const,
+    registers,
+  });
+  const failed = new Counter({
+    name: 'chodang_step_failed_messages_total',
+    help: 'Messages put among the failed ones.',
+    labelNames: ['step', 'error_class'] as const,
+    registers,
+  });
+  const circuit = new Gauge({
+    name: 'chodang_step_circuit_open',
+    help: '1 while the circuit of a step is open.',
+    labelNames: ['step'] as const,
+    registers,
+  });
+  const consumers = new Gauge({
+    name: 'chodang_step_consumers',
+    help: 'Actors that consume a lane of a step.',
+    labelNames: ['step', 'lane'] as const,
+    registers,
+  });
+  const crashes = new Counter({
+    name: 'chodang_actor_crashes_total',
+    help: 'Actors that crashed and were restarted.',
+    labelNames: ['step', 'lane'] as const,
+    registers,
+  });
+  const recorded = new Counter({
+    name: 'chodang_failures_recorded_total',
+    help: 'Failed messages that were recorded in Postgres.',
+    labelNames: ['step', 'error_class'] as const,
+    registers,
+  });
+  const malformed = new Counter({
+    name: 'chodang_switch_malformed_total',
+    help: 'Values of a switch in ZooKeeper that could not be used.',
+    labelNames: ['name'] as const,
+    registers,
+  });
+
+  return {
+    registry,
+    pipeline: {
+      batch(step, lane, count, ms) {
+        items.inc({ step, lane }, count);
+        seconds.observe({ step, lane }, ms / 1_000);
+      },
+      retriable: (step, lane, count, _error, attempt) =>
+        retriable.inc({ step, lane, fault: attempt === 'unchanged' ? 'infrastructure' : 'order' }, count),
+      failed: (step, _lane, _count, error) => failed.inc({ step, error_class: error.name }),
+      circuit: (step, open) => circuit.set({ step }, open ? 1 : 0),
+      consumers: (step, lane, count) => consumers.set({ step, lane }, count),
+      crashed: (step, lane) => crashes.inc({ step, lane }),
+    },
+    failureRecorded: (step, errorClass) => recorded.inc({ step, error_class: errorClass }),
+    switchMalformed: (name) => malformed.inc({ name }),
+  };
+}

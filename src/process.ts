@@ -1,0 +1,190 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { parse } from 'yaml';
+import failures from './actors/failures.ts';
+import type { Config } from './config/schema.ts';
+import { startApi } from './http/start.ts';
+import { startLegacy } from './legacy/start.ts';
+import { createMetrics } from './metrics.ts';
+import { tellBoth } from './observer.ts';
+import type { Actor } from './pipeline/actor.ts';
+import { type Broker, openBroker } from './pipeline/broker/broker.ts';
+import { drainFailedQueues } from './pipeline/failed.ts';
+import { loadActors } from './pipeline/load.ts';
+import { startPipeline } from './pipeline/pipeline.ts';
+import { today } from './rules/dates.ts';
+import { noticeFormat } from './rules/message.ts';
+import type { NoticeHeader, NoticeOrder } from './rules/notice.ts';
+import type { Services } from './services.ts';
+import { migrate } from './store/migrate.ts';
+import { openStore } from './store/store.ts';
+import type { Gateway } from './tms/gateway.ts';
+import { httpGateway } from './tms/http.ts';
+import { loadTemplates } from './tms/templates.ts';
+
+/** What a process may run besides the steps of `config/`. */
+export const otherParts = ['api', 'failures', 'legacy'] as const;
+
+export interface ProcessOptions {
+  /** `api`, `failures`, `legacy` and names of steps; default: all of them. */
+  parts?: readonly string[];
+  log: Logger;
+  /** Where the files of the actors are; default: `src/actors/`. */
+  actorsDirectory?: URL;
+  /** The clock; default: the real one. */
+  now?: () => Date;
+  /** Lets tests stand between the parts, to end the process at a point of their choice. */
+  wrap?: {
+    broker?: (broker: Broker) => Broker;
+    gateway?: (gateway: Gateway) => Gateway;
+    actor?: (step: string, actor: NoticeActor) => NoticeActor;
+  };
+  /** Called when the process can't go on; default: the log tells why and the process ends with 1. */
+  onFatal?: (error: Error) => void;
+}
+
+type NoticeActor = Actor<NoticeHeader, NoticeOrder>;
+
+/** A started process. */
+export interface RunningProcess {
+  /** Where the API listens, `http://host:port`; undefined without the part `api`. */
+  address: string | undefined;
+  /** Stops taking anything new, settles what is held, and closes all connections. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the parts of Chodang that `parts` names, wired as the configuration says.
+ *
+ * It waits for Postgres, and brings its schema up to date; RabbitMQ and ZooKeeper may be away, then or later.
+ */
+export async function startProcess(config: Config, options: ProcessOptions): Promise<RunningProcess> {
+  const { log, wrap = {}, now = () => new Date() } = options;
+  const parts = partsOf(config, options.parts);
+  const metrics = createMetrics();
+  const store = openStore({ ...config.postgres, log });
+  await whenThere(() => migrate(store), log);
+  const gateway = wrap.gateway?.(gatewayOf(config, log)) ?? gatewayOf(config, log);
+  const services: Services = {
+    store,
+    gateway,
+    templates: loadTemplates(
+      parse(readFileSync(new URL('../config/templates.yaml', import.meta.url), 'utf8')),
+    ),
+    limits: config.limits,
+    today: () => today(now, config.shop.timeZone),
+    now,
+    log,
+    gatewayParallel: config.tms.parallel,
+    sendInFlightMs: 2 * config.tms.timeoutMs,
+  };
+
+  // What was opened last is closed first.
+  const closing: (() => Promise<void>)[] = [() => store.close(), () => gateway.close()];
+  let address: string | undefined;
+  const steps = Object.keys(config.steps).filter((step) => parts.has(step));
+  if (steps.length > 0 || parts.has('api') || parts.has('failures')) {
+    const opened = openProcessBroker(config, options);
+    const broker = wrap.broker?.(opened) ?? opened;
+    closing.push(() => broker.close());
+
+    if (parts.has('failures')) {
+      const reader = drainFailedQueues({
+        broker,
+        steps: Object.keys(config.steps),
+        ...config.failures,
+        record: failures({
+          store,
+          log,
+          recorded: (step, errorClass) => metrics.failureRecorded(step, errorClass),
+        }),
+        log,
+      });
+      closing.push(() => reader.drain());
+    }
+    if (steps.length > 0) {
+      const directory = options.actorsDirectory ?? new URL('./actors/', import.meta.url);
+      const actors = await loadActors<NoticeHeader, NoticeOrder>(directory, steps, services);
+      const pipeline = startPipeline({
+        broker,
+        format: noticeFormat,
+        steps: config.steps,
+        actors: wrap.actor ? wrapEach(actors, wrap.actor) : actors,
+        ...config.pipeline,
+        observer: tellBoth(metrics.pipeline, log),
+      });
+      closing.push(() => pipeline.drain());
+    }
+    if (parts.has('api')) {
+      const api = await startApi(config, { services, broker, metrics });
+      address = api.address;
+      closing.push(() => api.stop());
+    }
+  }
+  if (parts.has('legacy')) {
+    const legacy = startLegacy({ services, ...config.legacy });
+    closing.push(() => legacy.stop());
+  }
+
+  return {
+    address,
+    async stop() {
+      for (const close of closing.toReversed()) await close();
+    },
+  };
+}
+
+function partsOf(config: Config, wanted: readonly string[] | undefined): Set<string> {
+  const known = [...otherParts, ...Object.keys(config.steps)];
+  const unknown = wanted?.filter((part) => !known.includes(part)) ?? [];
+  if (unknown.length > 0)
+    throw new Error(`There is no part ${unknown.join(', ')}: expected some of ${known.join(', ')}.`);
+  return new Set(wanted ?? known);
+}
+
+/** Tries until Postgres is there: a process that starts before it shall not need a second start. */
+async function whenThere(work: () => Promise<unknown>, log: Logger): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'InfrastructureError') throw error;
+      log.warn({ err: error }, 'Postgres is away; trying again every second');
+      await sleep(1_000);
+    }
+  }
+}
+
+function gatewayOf({ tms }: Config, log: Logger): Gateway {
+  return httpGateway({
+    ...tms,
+    idempotentForMs: tms.idempotentForMs === 0 ? undefined : tms.idempotentForMs,
+    apiKey: tms.apiKey === '' ? undefined : tms.apiKey,
+    log,
+  });
+}
+
+function openProcessBroker(config: Config, { log, onFatal }: ProcessOptions): Broker {
+  return openBroker({
+    ...config.rabbitmq,
+    topology: { steps: config.steps, lanes: Object.keys(config.lanes) },
+    name: `chodang ${process.pid}`,
+    log,
+    onFatal:
+      onFatal ??
+      ((error) => {
+        log.fatal({ err: error }, error.message);
+        process.exitCode = 1;
+        process.kill(process.pid, 'SIGTERM');
+      }),
+  });
+}
+
+function wrapEach(
+  actors: Record<string, NoticeActor>,
+  wrap: (step: string, actor: NoticeActor) => NoticeActor,
+): Record<string, NoticeActor> {
+  return Object.fromEntries(Object.entries(actors).map(([step, actor]) => [step, wrap(step, actor)]));
+}
