@@ -4,11 +4,10 @@ import { pino } from 'pino';
 import type { Publisher } from '../../src/http/publishing.ts';
 import { createServer, type ServerOptions } from '../../src/http/server.ts';
 import type { IntakeChunk } from '../../src/store/intake.ts';
-import { migrate } from '../../src/store/migrate.ts';
 import { addApiKey } from '../../src/store/sellers.ts';
-import { openStore, type Store } from '../../src/store/store.ts';
+import type { Store } from '../../src/store/store.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { aToday } from '../support/makers.ts';
-import { freshDatabase } from '../support/servers.ts';
 
 export const quiet = pino({ level: 'silent' });
 
@@ -37,18 +36,6 @@ export function toldPublisher(): ToldPublisher {
   return publisher;
 }
 
-/** A store on a database of its own, with the schema. `drop` closes it too. */
-export async function freshStore(): Promise<{ store: Store; drop: () => Promise<void> }> {
-  const database = await freshDatabase();
-  const store = openStore({ url: database.url, poolSize: 10, log: quiet });
-  await migrate(store);
-  const drop = async () => {
-    await store.close();
-    await database.drop();
-  };
-  return { store, drop };
-}
-
 /** An API on a database of its own, with sellers `s-1` and `s-2`. */
 export interface Api {
   app: FastifyInstance;
@@ -62,7 +49,8 @@ export interface Api {
 }
 
 export async function startApi(options: Partial<ServerOptions> = {}): Promise<Api> {
-  const { store, drop } = await freshStore();
+  const database = await migratedDatabase();
+  const { store } = database;
   const publisher = toldPublisher();
   const keys = { 's-1': await addApiKey(store, 's-1'), 's-2': await addApiKey(store, 's-2') };
   const app = createServer({
@@ -81,7 +69,7 @@ export async function startApi(options: Partial<ServerOptions> = {}): Promise<Ap
   });
   const close = async () => {
     await app.close();
-    await drop();
+    await database.drop();
   };
   const api: Api = { app, store, publisher, keys, path: 'actors', close };
   return api;

@@ -3,17 +3,18 @@ import { insertChunks, markChunksDone, tryIdempotencyLock, waitingChunks } from 
 import { insertNotice } from '../../src/store/notices.ts';
 import { addSellers } from '../../src/store/sellers.ts';
 import { type Store, transaction } from '../../src/store/store.ts';
-import { freshStore } from '../http/api.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';
 
 describe('The intake', () => {
   let store: Store;
-  let drop: () => Promise<void>;
+  let database: Awaited<ReturnType<typeof migratedDatabase>>;
   before(async () => {
-    ({ store, drop } = await freshStore());
+    database = await migratedDatabase();
+    ({ store } = database);
     await addSellers(store, ['s-1']);
   });
-  after(() => drop());
+  after(() => database.drop());
   beforeEach(() => store.query('truncate intake, notices'));
 
   async function aStoredNotice(chunks: string[], path = 'actors'): Promise<string> {

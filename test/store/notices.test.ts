@@ -8,17 +8,18 @@ import {
 } from '../../src/store/notices.ts';
 import { addSellers } from '../../src/store/sellers.ts';
 import { type Store, transaction } from '../../src/store/store.ts';
-import { freshStore } from '../http/api.ts';
+import { migratedDatabase } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';
 
 describe('The notices', () => {
   let store: Store;
-  let drop: () => Promise<void>;
+  let database: Awaited<ReturnType<typeof migratedDatabase>>;
   before(async () => {
-    ({ store, drop } = await freshStore());
+    database = await migratedDatabase();
+    ({ store } = database);
     await addSellers(store, ['s-1', 's-2']);
   });
-  after(() => drop());
+  after(() => database.drop());
 
   async function stored(parts: Partial<NewNotice> = {}): Promise<string> {
     const notice: NewNotice = {
