@@ -47,8 +47,8 @@ export interface RecordedFailure {
  *
  * Safe to do twice: a failure that is there already (same step and message id) is left alone with its orders,
  * which a retry may have taken up since. In the ledger `failed` goes over no row and over `delayed` only, and
- * `failed_from` keeps which. Whatever bytes a failure holds can be kept: what Postgres takes in no text (NUL)
- * becomes U+FFFD, and an order whose id holds one can't have a ledger row.
+ * `failed_from` keeps which. Whatever bytes a failure holds can be kept: what Postgres takes in no text (NUL,
+ * half a surrogate pair) becomes U+FFFD, and an order whose id holds one can't have a ledger row.
  */
 export async function recordFailures(store: Store, failures: readonly Failure[]): Promise<void> {
   if (failures.length === 0) return;
@@ -111,14 +111,14 @@ const insertFailures = `
 // distinct: one statement may not change a row twice, and two failures may name the same order.
 const fail = `
   insert into ledger as l (notice_id, order_id, seller_id, state, new_ship_date, settled_at)
-  select distinct on (notice_id, order_id) notice_id, order_id, seller_id, 'failed'::ledger_state, new_ship_date, now()
+  select distinct on (notice_id, order_id collate "C") notice_id, order_id, seller_id, 'failed'::ledger_state, new_ship_date, now()
   from unnest($1::uuid[], $2::text[], $3::text[], $4::date[]) as k (notice_id, order_id, seller_id, new_ship_date)
   order by notice_id, order_id collate "C"
   on conflict (notice_id, order_id) do update
   set state = 'failed', failed_from = l.state, settled_at = now()
   where l.state = 'delayed'`;
 
-const storable = (text: string | undefined) => text?.replaceAll('\0', '\ufffd');
+const storable = (text: string | undefined) => text?.replaceAll(/\0|\p{Surrogate}/gu, '\ufffd');
 
 /** jsonb takes neither NUL nor half a surrogate pair, which JSON writes as escapes. */
 const storableJson = (value: unknown) =>

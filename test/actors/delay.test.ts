@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import delay from '../../src/actors/delay.ts';
+import { InfrastructureError } from '../../src/pipeline/errors.ts';
+import { type Store, transaction } from '../../src/store/store.ts';
+import {
+  emptyTables,
+  migratedDatabase,
+  readLedger,
+  statesOf,
+  storeLedger,
+  storeOrders,
+} from '../support/database.ts';
+import { theServices, toldGateway } from '../support/gateway.ts';
+import { aNotice, anEntry } from '../support/makers.ts';
+import { until } from '../support/wait.ts';
+
+describe('the delay step', () => {
+  let store: Store;
+  let drop: () => Promise<void>;
+  before(async () => ({ store, drop } = await migratedDatabase()));
+  after(() => drop());
+  beforeEach(() => emptyTables(store));
+
+  const run = async (...batch: ReturnType<typeof anEntry>[]) =>
+    (await delay(theServices(store, toldGateway())).run(batch)).map(({ kind }) => kind);
+  const orderIs = async (orderId: string) =>
+    (
+      await store.query(
+        `select expected_ship_date as date, delay_count as delays, last_notice_id as notice
+         from orders where order_id = $1`,
+        [orderId],
+      )
+    )[0];
+
+  it('changes the order and writes the ledger', async () => {
+    await storeOrders(store, ['o-1', 'o-2']);
+    const notice = aNotice();
+    assert.deepEqual(await run(anEntry(notice, 'o-2'), anEntry(notice, 'o-1')), ['forward', 'forward']);
+    assert.deepEqual(await statesOf(store, notice), { 'o-1': 'delayed', 'o-2': 'delayed' });
+    assert.deepEqual(await orderIs('o-1'), { date: '2026-11-29', delays: 1, notice: notice.noticeId });
+    const [row] = await readLedger(store);
+    assert.equal(row?.oldShipDate, '2026-11-22');
+    assert.equal(row?.newShipDate, '2026-11-29');
+    assert.equal(row?.settled, false);
+  });
+
+  it('judges again: what changed since validation is rejected', async () => {
+    await storeOrders(store, ['o-1', { orderId: 'o-2', status: 'shipped' }]);
+    const [older, newer] = [aNotice(), aNotice({ newShipDate: '2026-11-25' })];
+    await run(anEntry(newer, 'o-1'));
+    assert.deepEqual(await run(anEntry(older, 'o-1'), anEntry(older, 'o-2'), anEntry(older, 'o-3')), [
+      'done',
+      'done',
+      'done',
+    ]);
+    assert.deepEqual(await statesOf(store, older), {
+      'o-1': 'rejected OVERTAKEN',
+      'o-2': 'rejected ORDER_SHIPPED',
+      'o-3': 'rejected ORDER_NOT_FOUND',
+    });
+    assert.deepEqual(await orderIs('o-1'), { date: '2026-11-25', delays: 1, notice: newer.noticeId });
+  });
+
+  it('forwards again what it delayed before, without delaying it twice', async () => {
+    await storeOrders(store, ['o-1']);
+    const notice = aNotice();
+    assert.deepEqual(await run(anEntry(notice, 'o-1')), ['forward']);
+    assert.deepEqual(await run(anEntry(notice, 'o-1', { redelivered: true })), ['forward']);
+    assert.equal((await orderIs('o-1'))?.['delays'], 1);
+  });
+
+  it('skips what is settled', async () => {
+    await storeOrders(store, ['rejected', 'notified', 'failed']);
+    const notice = aNotice();
+    const states = ['rejected', 'notified', 'failed'] as const;
+    for (const state of states) await storeLedger(store, notice, state, state);
+    assert.deepEqual(await run(...states.map((state) => anEntry(notice, state))), ['done', 'done', 'done']);
+    assert.equal((await orderIs('notified'))?.['delays'], 0);
+  });
+
+  it('judges two notices for one order one after the other, in the order of the batch', async () => {
+    await storeOrders(store, ['o-1', 'o-2']);
+    const [first, second] = [aNotice(), aNotice({ newShipDate: '2026-12-05' })];
+    assert.deepEqual(
+      await run(
+        anEntry(first, 'o-1'),
+        anEntry(second, 'o-1'),
+        anEntry(second, 'o-2'),
+        anEntry(first, 'o-2'), // the older one comes too late
+      ),
+      ['forward', 'forward', 'forward', 'done'],
+    );
+    assert.deepEqual(await statesOf(store, first), { 'o-1': 'delayed', 'o-2': 'rejected OVERTAKEN' });
+    assert.deepEqual(await statesOf(store, second), { 'o-1': 'delayed', 'o-2': 'delayed' });
+    assert.deepEqual(await orderIs('o-1'), { date: '2026-12-05', delays: 2, notice: second.noticeId });
+    const dates = (await readLedger(store)).map((row) => [row.orderId, row.oldShipDate]);
+    assert.deepEqual(dates, [
+      ['o-1', '2026-11-22'],
+      ['o-2', '2026-12-05'],
+      ['o-1', '2026-11-29'],
+      ['o-2', '2026-11-22'],
+    ]);
+  });
+
+  it('takes two batches over the same orders at once, in opposite order', async () => {
+    const ids = Array.from({ length: 300 }, (_, i) => `o-${i}`);
+    await storeOrders(store, ids);
+    // Also ids whose order differs between bytes and UTF-16.
+    const odd = ['o-🌽', 'o-\uff5e'];
+    await storeOrders(store, odd);
+    const all = [...ids, ...odd];
+    const notices = [aNotice({ newShipDate: '2026-11-25' }), aNotice({ newShipDate: '2026-11-26' })];
+    const batches = [
+      all.map((id) => anEntry(notices[0]!, id)),
+      all.toReversed().map((id) => anEntry(notices[1]!, id)),
+    ];
+    const deadlocks = async () =>
+      (
+        await store.query('select deadlocks::int from pg_stat_database where datname = current_database()')
+      )[0];
+    const before = await deadlocks();
+    for (const answers of await Promise.all(batches.map((batch) => run(...batch)))) {
+      assert.equal(answers.length, all.length);
+    }
+    assert.deepEqual(await deadlocks(), before);
+    // Whoever came second: the newer notice has the last word.
+    const rows = await store.query(
+      'select count(*)::int as n from orders where last_notice_id = $1 and expected_ship_date = $2',
+      [notices[1]?.noticeId, '2026-11-26'],
+    );
+    assert.deepEqual(rows, [{ n: all.length }]);
+    const ledger = await readLedger(store);
+    assert.equal(ledger.length, 2 * all.length);
+    const delays = ledger.filter((row) => row.state === 'delayed').length;
+    const [sum] = await store.query('select sum(delay_count)::int as n from orders');
+    assert.equal(sum?.['n'], delays);
+  });
+
+  it('forwards, not rejects, what another delivery of the same message delays in the meantime', async () => {
+    await storeOrders(store, ['o-1', 'o-2']);
+    const notice = aNotice();
+    const batch = ['o-1', 'o-2', 'o-none'].map((id) => anEntry(notice, id));
+    let answers: Promise<string[][]> | undefined;
+    // All are held up at the same lock, with the ledger read already by the time they get it.
+    await transaction(store, async (tx) => {
+      await tx.query("select 1 from orders where order_id = 'o-1' for update");
+      answers = Promise.all([run(...batch), run(...batch), run(...batch)]);
+      await until(
+        async () => {
+          const [waiting] = await store.query(
+            "select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+          );
+          return waiting?.['n'] === 3;
+        },
+        { what: 'all three wait' },
+      );
+    });
+    for (const one of await answers!) assert.deepEqual(one, ['forward', 'forward', 'done']);
+    assert.equal((await orderIs('o-1'))?.['delays'], 1);
+    assert.deepEqual(await statesOf(store, notice), {
+      'o-1': 'delayed',
+      'o-2': 'delayed',
+      'o-none': 'rejected ORDER_NOT_FOUND',
+    });
+  });
+
+  it('writes nothing of a batch in which one order breaks the statement, and blames the batch for it', async () => {
+    await storeOrders(store, ['o-1', 'o-2']);
+    const notice = aNotice();
+    await assert.rejects(
+      run(anEntry(notice, 'o-1'), anEntry(notice, { orderId: 'o-2', detail: 'a\0b' })),
+      (error) => !(error instanceof InfrastructureError),
+    );
+    assert.deepEqual(await readLedger(store), []);
+    assert.equal((await orderIs('o-1'))?.['delays'], 0);
+  });
+});
