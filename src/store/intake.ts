@@ -33,7 +33,7 @@ export async function insertChunks(
 }
 
 /**
- * Marks chunks as done: RabbitMQ has confirmed them, or the legacy run has settled them. Marking twice is no harm.
+ * Marks chunks as done: RabbitMQ has confirmed them. Marking twice is no harm.
  *
  * Rows are locked in one order first: the sweep of one process and the publishing of another may mark the
  * same chunks at once.
