@@ -102,6 +102,7 @@ export async function transaction<T>(store: Store, work: (tx: Tx) => Promise<T>)
       return await once(store, work);
     } catch (error) {
       if (!isCollision(error) || run === maxRuns) throw blame(error);
+      store.log.debug({ err: error, run }, 'a transaction lost to another one, and runs again');
       await sleep(Math.random() * 10 * run);
     }
   }

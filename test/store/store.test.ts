@@ -19,7 +19,7 @@ describe('the store', () => {
   const warnings: string[] = [];
   before(async () => {
     const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
-    ({ store, url, drop } = await migratedDatabase(log));
+    ({ store, url, drop } = await migratedDatabase({ log }));
   });
   after(() => drop());
 

@@ -9,11 +9,15 @@ import { aToday } from './makers.ts';
 import { freshDatabase } from './servers.ts';
 
 /** Makes a database of its own with the schema, and a store on it. `drop` closes the store too. */
-export async function migratedDatabase(
-  log: BaseLogger = pino({ level: 'silent' }),
-): Promise<{ url: string; store: Store; drop: () => Promise<void> }> {
+export async function migratedDatabase({
+  log = pino({ level: 'silent' }),
+  poolSize = 8,
+}: {
+  log?: BaseLogger;
+  poolSize?: number;
+} = {}): Promise<{ url: string; store: Store; drop: () => Promise<void> }> {
   const { url, drop } = await freshDatabase();
-  const store = openStore({ url, poolSize: 8, log });
+  const store = openStore({ url, poolSize, log });
   await migrate(store);
   return {
     url,
