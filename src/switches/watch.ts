@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { atMost } from './at-most.ts';
 import { makePath } from './path.ts';
 import { type Connection, ConnectionEnded, connectTo, serversOf, type Znode } from './zookeeper.ts';
@@ -164,8 +165,9 @@ async function read(
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const stopped = new Promise<void>((resolve) =>
-    signal.addEventListener('abort', () => resolve(), { once: true }),
-  );
-  if (!signal.aborted) await atMost(ms, stopped);
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
 }

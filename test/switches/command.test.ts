@@ -83,9 +83,11 @@ describe('chodang switch', () => {
   });
 
   it('says so when ZooKeeper is away, or unknown', async () => {
-    const away = { ...where, connect: '127.0.0.1:1' };
-    for (const command of [['list'], ['get', 'other'], ['set', 'other', 'on']]) {
-      const { code, stderr } = await run(...command, '--zookeeper', away.connect);
+    const away = '127.0.0.1:1';
+    const commands = [['list'], ['set', 'other', 'on']];
+    for (const { code, stderr } of await Promise.all(
+      commands.map((each) => run(...each, '--zookeeper', away)),
+    )) {
       assert.equal(code, 1);
       assert.match(
         stderr,
@@ -98,8 +100,7 @@ describe('chodang switch', () => {
   });
 
   it('explains itself, with examples', async () => {
-    for (const command of [[], ['set'], ['watch']]) {
-      const { code, stdout } = await run(...command, '--help');
+    for (const { code, stdout } of await Promise.all([run('--help'), run('set', '--help')])) {
       assert.equal(code, 0);
       assert.match(stdout, /\$ chodang switch set delay-notice-path 25%/u);
     }

@@ -13,13 +13,14 @@ import { type Proxy, proxyTo } from './proxy.ts';
 const sessionTimeoutMs = 1_000;
 
 describe('switches, when ZooKeeper', () => {
-  const folder = temporaryFolder();
+  let folder: ReturnType<typeof temporaryFolder>;
   let zookeeper: Awaited<ReturnType<typeof startZookeeper>>;
   let where: Where;
   let closing: (() => Promise<unknown>)[] = [];
 
   before(async function () {
     this.timeout(60_000);
+    folder = temporaryFolder();
     zookeeper = await startZookeeper({ dir: folder.dir });
   });
 
@@ -159,7 +160,7 @@ describe('switches, when ZooKeeper', () => {
     const proxy = await proxied();
     const switches = await open({ ...where, connect: proxy.address });
     proxy.silence();
-    await gives(switches, 'actors', 'STALE', sessionTimeoutMs);
+    await gives(switches, 'actors', 'STALE', 2 * sessionTimeoutMs);
     await flip(where, 'shadow');
     proxy.mend();
     await gives(switches, 'shadow', 'STATIC');

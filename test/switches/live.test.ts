@@ -73,7 +73,7 @@ describe('the switches of a running process', () => {
       else await zkCli(where, 'set', znode, value);
       const all = () =>
         followers.every((each) => each.last()?.kind === 'value' && each.last()?.variant === variant);
-      await until(all, { timeoutMs: 500, what: `both processes gave ${variant}` });
+      await until(all, { timeoutMs: 1_000, what: `both processes gave ${variant}` });
     }
   });
 
@@ -190,5 +190,5 @@ const errors = ({ logged }: Opened) => logged.filter((line) => line.startsWith('
 
 async function seen(switches: Opened, variant: string, reason: string): Promise<void> {
   const matches = () => switches.path().variant === variant && switches.path().reason === reason;
-  await until(matches, { timeoutMs: 700, what: `${variant} was given as ${reason}` });
+  await until(matches, { timeoutMs: 1_000, what: `${variant} was given as ${reason}` });
 }
