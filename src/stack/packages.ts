@@ -68,7 +68,7 @@ flock 9
 policy=/usr/sbin/policy-rc.d
 saved=$policy.before-chodang
 restore() {
-  if [ -e "$saved" ]; then mv -f "$saved" "$policy"
+  if [ -e "$saved" ] || [ -L "$saved" ]; then mv -f "$saved" "$policy"
   elif grep -qs 'made by chodang' "$policy"; then rm -f "$policy"
   fi
 }
@@ -81,13 +81,12 @@ done
 trap restore EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-[ ! -e "$policy" ] || cp -p "$policy" "$saved.half" && { [ ! -e "$saved.half" ] || mv "$saved.half" "$saved"; } || exit 1
-rm -f "$policy"
+if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$saved" || exit 1; fi
 printf '#!/bin/sh\\n# made by chodang for the time of one apt-get\\nexit 101\\n' > "$policy"
 chmod 755 "$policy"
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq -o DPkg::Lock::Timeout=300 update || echo 'The lists of packages could not be renewed; going on with what is there.'
-apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing
+apt-get -qq -o DPkg::Lock::Timeout=300 update 9>&- || echo 'The lists of packages could not be renewed; going on with what is there.'
+apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends $missing 9>&-
 `;
 
 /** Runs a command to its end, also through Ctrl-C, which is passed on to it: it has something to restore. */

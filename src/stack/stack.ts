@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { lock } from './lock.ts';
 import { installMissing } from './packages.ts';
@@ -6,7 +5,7 @@ import { type StackId, stackDir } from './place.ts';
 import { postgresKind } from './postgres.ts';
 import { RabbitMQ } from './rabbitmq.ts';
 import { Server } from './server.ts';
-import { simulatorEntry, simulatorKind } from './simulator.ts';
+import { simulatorKind } from './simulator.ts';
 import { zookeeperKind } from './zookeeper.ts';
 
 /** Where the servers are; null where one is down. This is what `chodang stack status --json` prints. */
@@ -53,9 +52,7 @@ export async function stackUp(
   const release = await lock(join(stackDir(options), 'lock'), 'alone');
   try {
     const servers = stackServers(options);
-    const ours = names.filter(
-      (name) => !configured(env, name) && (name !== 'tms' || existsSync(simulatorEntry)),
-    );
+    const ours = names.filter((name) => !configured(env, name));
     await installMissing(ours, log);
     const results = await Promise.allSettled(
       ours.map(async (name) => {

@@ -8,7 +8,7 @@ import { Client } from 'pg';
 import { cloneRoot, stackDir } from '../../src/stack/place.ts';
 import { isFree } from '../../src/stack/ports.ts';
 import { identify, isAlive, launchedIn } from '../../src/stack/process.ts';
-import { stackDown, stackServers, stackStatus, stackUp } from '../../src/stack/stack.ts';
+import { type StackServers, stackDown, stackServers, stackStatus, stackUp } from '../../src/stack/stack.ts';
 import { temporaryFolder } from '../support/servers.ts';
 
 /** A clone of its own as far as the stack can tell, and nothing configured in its environment. */
@@ -18,6 +18,8 @@ function clone() {
   const folder = stackDir(id);
   return { id, folder, drop: () => [rmSync(dirname(folder), { recursive: true }), drop()] };
 }
+
+type Clone = ReturnType<typeof clone>;
 
 async function sql(url: string | null, statement: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url ?? '' });
@@ -31,23 +33,27 @@ async function sql(url: string | null, statement: string): Promise<unknown[]> {
 
 describe('the stack of a clone', function () {
   this.timeout(240_000);
-  const one = clone();
-  const other = clone();
-  const servers = stackServers(one.id);
+  let one: Clone;
+  let other: Clone;
+  let third: Clone;
+  let servers: StackServers;
   const pids = () => Object.values(servers).map(({ pid }) => pid);
 
   before('two clones start at the same moment', async () => {
+    [one, other, third] = [clone(), clone(), clone()];
+    servers = stackServers(one.id);
     await Promise.all([stackUp(one.id), stackUp(other.id)]);
   });
 
   after(async () => {
-    await Promise.all([stackDown(one.id), stackDown(other.id)]);
-    one.drop();
-    other.drop();
+    for (const { id, drop } of [one, other, third]) {
+      await stackDown(id);
+      drop();
+    }
   });
 
   it('shares neither ports nor data with another clone', async () => {
-    const portsOf = (of: typeof one) =>
+    const portsOf = (of: Clone) =>
       Object.values(stackServers(of.id)).flatMap(({ place }) => Object.values(place.ports));
     const ports = [...portsOf(one), ...portsOf(other)];
     assert.equal(ports.length, 14);
@@ -101,7 +107,6 @@ describe('the stack of a clone', function () {
       CHODANG_ZOOKEEPER_ROOT: '/ours',
       CHODANG_TMS_URL: 'http://elsewhere',
     };
-    const third = clone();
     assert.deepEqual(await stackUp({ ...third.id, env }), {
       postgres: { url: 'postgres://elsewhere/shop' },
       rabbitmq: { url: 'amqp://elsewhere', managementUrl: null },
@@ -112,7 +117,6 @@ describe('the stack of a clone', function () {
       Object.values(stackServers(third.id)).flatMap((server) => server.pids),
       [],
     );
-    third.drop();
   });
 
   it('moves a server to another port if something took its own while it was down', async () => {
