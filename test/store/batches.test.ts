@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { wantedDelay } from '../../src/rules/notice.ts';
 import { delayOrders } from '../../src/store/delay.ts';
 import { readOrders } from '../../src/store/ledger.ts';
-import { recordEndings } from '../../src/store/sending.ts';
+import { beginSending, forgetSending, keepSending, recordEndings } from '../../src/store/sending.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase, storeOrders } from '../support/database.ts';
 import { aNotice, aToday } from '../support/makers.ts';
@@ -51,19 +51,22 @@ describe('batches in Postgres', () => {
     const wanted = ids.map((orderId) => wantedDelay(notice, { orderId }));
     await delayOrders(store, wanted, aToday, limits);
     // The planner is told the worst: nothing is `delayed`, and there is one notice.
-    await store.query("update ledger set state = 'notified'");
+    await store.query("update ledger set state = 'notified', sending_at = now()");
     await store.query('vacuum analyze orders, ledger');
-    await store.query("update ledger set state = 'delayed'");
+    await store.query("update ledger set state = 'delayed', sending_at = null");
     const batch = wanted.slice(0, 2_000);
     const before = await rowsRead();
     await readOrders(store, batch);
     await delayOrders(store, batch, aToday, limits);
+    await beginSending(store, batch);
+    await forgetSending(store, batch);
+    await keepSending(store, batch, 0);
     await recordEndings(
       store,
       batch.map(({ noticeId, orderId }) => ({ noticeId, orderId, state: 'unconfirmed' as const })),
     );
     const after = await rowsRead();
-    assert.equal(after.ledger - before.ledger, 3 * batch.length);
+    assert.equal(after.ledger - before.ledger, 6 * batch.length);
     assert.equal(after.orders - before.orders, 2 * batch.length);
   });
 
