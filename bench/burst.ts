@@ -1,0 +1,114 @@
+import { addDays, today } from '../src/rules/dates.ts';
+import { upsertOrders } from '../src/store/orders.ts';
+import { addApiKey } from '../src/store/sellers.ts';
+import { medians } from './median.ts';
+import { openBench } from './open.ts';
+
+/**
+ * One POST of `orders` orders of one seller, from the request sent until every order is seen `notified`.
+ *
+ * The API and all steps run in one process, the simulator in its own; the servers share the machine. Each run
+ * has orders of its own, and fails unless each was notified, and delivered by the simulator exactly once.
+ */
+export async function burst(options: { orders: number; runs: number; say: (line: string) => void }) {
+  const { orders, runs, say } = options;
+  const bench = await openBench(say);
+  try {
+    const apiKey = await addApiKey(bench.store, seller);
+    const measured: { seconds: number; acceptMs: number; rssMb: number }[] = [];
+    for (let run = 0; run <= runs; run += 1) {
+      const orderIds = Array.from({ length: orders }, (_, at) => `burst-${Date.now()}-${run}-${at}`);
+      await load(bench, orderIds);
+      const result = await once(bench, apiKey, orderIds);
+      say(
+        `${run === 0 ? 'warm-up' : `run ${run}`}: ${result.seconds.toFixed(3)} s, ` +
+          `accepted in ${result.acceptMs.toFixed(0)} ms, ${result.rssMb.toFixed(0)} MB`,
+      );
+      if (run > 0) measured.push(result);
+    }
+    const { seconds, acceptMs, rssMb } = medians(measured);
+    return {
+      scenario: 'burst',
+      runs,
+      orders,
+      seconds: round(seconds, 3),
+      ordersPerSecond: Math.round(orders / seconds),
+      acceptMs: round(acceptMs, 0),
+      rssMb: round(rssMb, 0),
+    };
+  } finally {
+    await bench.close();
+  }
+}
+
+type Bench = Awaited<ReturnType<typeof openBench>>;
+const seller = 'bench-seller';
+const zone = 'Asia/Seoul';
+/** Never one that ends in 0000: to the simulator those are wrong numbers. */
+const phoneOf = (at: number) =>
+  `+8210${1_000 + Math.floor(at / 9_999)}${String((at % 9_999) + 1).padStart(4, '0')}`;
+const round = (value: number, digits: number) => Number(value.toFixed(digits));
+
+async function load({ store }: Bench, orderIds: readonly string[]): Promise<void> {
+  const promisedShipDate = today(() => new Date(), zone);
+  for (let at = 0; at < orderIds.length; at += 10_000)
+    await upsertOrders(
+      store,
+      orderIds.slice(at, at + 10_000).map((orderId, i) => ({
+        sellerId: seller,
+        orderId,
+        status: 'open',
+        promisedShipDate,
+        phone: phoneOf(at + i),
+        customerName: '김하늘',
+        product: '초당옥수수 10개',
+      })),
+    );
+  await store.query('vacuum analyze orders');
+  await store.query('vacuum analyze ledger');
+  await store.query('checkpoint');
+}
+
+async function once(
+  { address, store, pid, rssMb, delivered }: Bench,
+  apiKey: string,
+  orderIds: readonly string[],
+) {
+  const before = await delivered();
+  const body = JSON.stringify({
+    reason: 'WEATHER',
+    detail: '장마로 수확이 늦어지고 있습니다.',
+    newShipDate: addDays(
+      today(() => new Date(), zone),
+      7,
+    ),
+    orderIds,
+  });
+  const started = performance.now();
+  const response = await fetch(`${address}/v1/delay-notices`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
+    body,
+  });
+  const acceptMs = performance.now() - started;
+  if (response.status !== 202)
+    throw new Error(`expected 202, got ${response.status}: ${await response.text()}`);
+  const { noticeId } = (await response.json()) as { noticeId: string };
+  let notified = 0;
+  while (notified < orderIds.length) {
+    if (performance.now() - started > 120_000) throw new Error(`after 120 s only ${notified} are notified`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const [row] = await store.query<{ n: number }>(
+      `select count(*)::int as n from ledger where notice_id = $1 and state = 'notified'`,
+      [noticeId],
+    );
+    notified = row?.n ?? 0;
+  }
+  const seconds = (performance.now() - started) / 1_000;
+  const after = await delivered();
+  if (after.delivered - before.delivered !== orderIds.length || after.maxPerKey > 1)
+    throw new Error(
+      `expected ${orderIds.length} deliveries, each once; the simulator says ${JSON.stringify(after)}`,
+    );
+  return { seconds, acceptMs, rssMb: rssMb(pid) };
+}

@@ -1,0 +1,34 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { burst } from './burst.ts';
+
+const wholeNumber = (text: string) => {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('expected a whole number of at least 1');
+  return Number(text);
+};
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+interface Options {
+  orders: number;
+  runs: number;
+  json?: boolean;
+}
+
+const scenarios = { burst };
+
+const program = new Command('bench')
+  .description('measures Chodang on real servers of its own, on this machine; prints medians')
+  .argument('<scenario>', `one of: ${Object.keys(scenarios).join(', ')}`)
+  .option('--orders <n>', 'orders in a run', wholeNumber, 30_000)
+  .option('--runs <n>', 'measured runs, after one that only warms up', wholeNumber, 5)
+  .option('--json', 'prints one JSON object last')
+  .addHelpText('after', '\nExample:\n  $ npm run bench -- burst --orders 30000 --json')
+  .action(async (name: string, { orders, runs, json }: Options) => {
+    const scenario = scenarios[name as keyof typeof scenarios];
+    if (!scenario)
+      throw new InvalidArgumentError(`there is no scenario "${name}": ${Object.keys(scenarios).join(', ')}`);
+    const result = await scenario({ orders, runs, say });
+    process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, null, 2)}\n`);
+  });
+
+await program.parseAsync();
