@@ -43,6 +43,7 @@ export async function installMissing(servers: string[], log: (line: string) => v
   log(`installing ${list} (apt-get)`);
   const command = ['sh', '-c', script, 'install', ...missing];
   const { status, output } = await run(asRoot ? command : ['sudo', '-n', ...command]);
+  if (status === 130 || status === 143) throw new Error(`Interrupted while installing ${list}`);
   const still = missingPackages(servers);
   if (status !== 0 || still.length > 0) {
     throw new Error(
