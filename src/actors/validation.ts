@@ -23,7 +23,7 @@ export default function validation({ store, limits, today }: Services): Actor<No
         if (state !== undefined) return done;
         const rejectReason = judge(order, delay, day, limits);
         if (!rejectReason) return forward;
-        rejects.push({ ...delay, rejectReason, oldShipDate: order?.expectedShipDate });
+        rejects.push({ wanted: delay, rejectReason, oldShipDate: order?.expectedShipDate });
         return done;
       });
       await writeRejects(store, rejects);

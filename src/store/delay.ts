@@ -29,7 +29,7 @@ export function delayOrders(
       if (state !== undefined) return state === 'delayed' ? 'delayed' : 'settled';
       const order = tid === undefined ? undefined : (changed.get(tid) ?? read);
       const rejectReason = judge(order, one, today, limits);
-      verdicts.push({ ...one, rejectReason, oldShipDate: order?.expectedShipDate });
+      verdicts.push({ wanted: one, rejectReason, oldShipDate: order?.expectedShipDate });
       if (!order || tid === undefined || rejectReason) return 'settled';
       changed.set(tid, delayed(order, one));
       return 'delayed';

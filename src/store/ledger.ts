@@ -1,4 +1,4 @@
-import type { RejectReason, ShipDate } from '../rules/notice.ts';
+import type { RejectReason, ShipDate, WantedDelay } from '../rules/notice.ts';
 import type { Order, OrderStatus } from '../rules/order.ts';
 import { column } from './columns.ts';
 import type { Sql, Tx } from './store.ts';
@@ -26,14 +26,11 @@ export interface Locked extends Found {
 }
 
 /** What was judged of one order: delayed, or rejected if there is a reason. */
-export interface Verdict extends OrderKey {
+export interface Verdict {
+  wanted: WantedDelay;
   rejectReason: RejectReason | undefined;
   /** The date the customer had; undefined if there is no such order. */
   oldShipDate: ShipDate | undefined;
-  newShipDate: ShipDate;
-  /** Only where the order has its own. */
-  reason?: string | undefined;
-  detail?: string | undefined;
 }
 
 /** The keys of a batch as three arrays, for `unnest($1::uuid[], $2::text[], $3::text[])`. */
@@ -114,14 +111,14 @@ function found(keys: readonly OrderKey[], rows: readonly FoundRow[]): Found[] {
   return all;
 }
 
-/** The arrays of `verdictRows`: `$1` to `$8`. */
+/** The arrays that `insertVerdicts` takes: `$1` to `$8`. */
 export const verdictColumns = (verdicts: readonly Verdict[]): string[] => [
-  ...keyColumns(verdicts),
-  column(verdicts, (verdict) => verdict.rejectReason),
-  column(verdicts, (verdict) => verdict.oldShipDate),
-  column(verdicts, (verdict) => verdict.newShipDate),
-  column(verdicts, (verdict) => verdict.reason),
-  column(verdicts, (verdict) => verdict.detail),
+  ...keyColumns(verdicts.map(({ wanted }) => wanted)),
+  column(verdicts, ({ rejectReason }) => rejectReason),
+  column(verdicts, ({ oldShipDate }) => oldShipDate),
+  column(verdicts, ({ wanted }) => wanted.newShipDate),
+  column(verdicts, ({ wanted }) => wanted.reason),
+  column(verdicts, ({ wanted }) => wanted.detail),
 ];
 
 /**
