@@ -88,6 +88,9 @@ export async function startProcess(config: Config, options: ProcessOptions): Pro
     const opened = openProcessBroker(config, options);
     const broker = wrap.broker?.(opened) ?? opened;
     closing.push(() => broker.close());
+    await broker
+      .connected(config.rabbitmq.connectWaitMs)
+      .catch((error: unknown) => log.warn({ err: error }, 'starting without RabbitMQ; trying on'));
 
     if (parts.has('failures')) {
       const reader = drainFailedQueues({
