@@ -1,6 +1,11 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { demoCommand } from './commands/demo.ts';
 import { failedCommand } from './commands/failed.ts';
+import { migrateCommand } from './commands/migrate.ts';
+import { noticeCommand } from './commands/notice.ts';
+import { ordersCommand } from './commands/orders.ts';
+import { sellerCommand } from './commands/seller.ts';
 import { switchSettings } from './commands/settings.ts';
 import { stackCommand } from './commands/stack.ts';
 import { startCommand } from './commands/start.ts';
@@ -8,8 +13,13 @@ import { switchCommand } from './commands/switch.ts';
 
 const chodang = new Command('chodang')
   .description('Tells tens of thousands of customers within a second that their order ships later, and why.')
+  .addCommand(demoCommand())
   .addCommand(startCommand())
   .addCommand(stackCommand())
+  .addCommand(migrateCommand())
+  .addCommand(ordersCommand())
+  .addCommand(sellerCommand())
+  .addCommand(noticeCommand())
   .addCommand(switchCommand(switchSettings))
   .addCommand(failedCommand());
 

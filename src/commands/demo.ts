@@ -1,0 +1,158 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Config } from '../config/schema.ts';
+import { addressesOf, toldAddresses } from '../demo/addresses.ts';
+import { isFree } from '../demo/port.ts';
+import { type Ran, runOnce } from '../demo/run.ts';
+import { tableOf } from '../demo/summary.ts';
+import { toldSoFar } from '../demo/told.ts';
+import { makeZnode } from '../demo/znode.ts';
+import { openLog } from '../log.ts';
+import { startProcess } from '../process.ts';
+import { stackUp } from '../stack/stack.ts';
+import { zkCli } from '../stack/zookeeper.ts';
+import { migrate } from '../store/migrate.ts';
+import { openStore } from '../store/store.ts';
+import { shopOf } from './orders.ts';
+import { count, showProgress } from './progress.ts';
+import { loadSettings, requireUrls } from './settings.ts';
+import { stackEnvironment } from './stack.ts';
+
+interface Options {
+  exit?: boolean;
+  orders?: string;
+  size: number;
+  json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ chodang demo                                # 100,000 orders, a notice for 30,000 of them; then keeps running
+  $ chodang demo --exit --json | jq .outcome
+  $ chodang demo --orders past-orders.csv.gz    # real orders: the notices their sellers should have posted
+
+Everything is real but the customers: Postgres, RabbitMQ, ZooKeeper, the API over HTTP; notifications go to the TMS
+simulator, and never to another gateway. Ends with 0 only if every order settled as the rules say and the simulator
+delivered exactly one notification for each that had to be told; with 130 after Ctrl-C in the middle.`;
+
+/** Makes `chodang demo`, the main job with everything around it; what `npm start` runs. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description(
+      'does the main job: brings servers up, loads orders, posts delay notices, shows what becomes of them',
+    )
+    .option('--exit', 'ends after the summary, instead of running on')
+    .option('--orders <file>', 'orders from a CSV, also gzipped, instead of generated ones')
+    .addOption(
+      new Option('--size <orders>', 'how many orders are generated; the notice has 30 % of them')
+        .default(100_000)
+        .argParser(sizeOf),
+    )
+    .option('--json', 'prints { outcome, addresses } instead of tables')
+    .addHelpText('after', examples)
+    .action(async (options: Options) => {
+      const ctrlC = signalsCaught();
+      try {
+        process.exitCode = await demo(options, ctrlC);
+      } catch (error) {
+        if (!ctrlC.signal.aborted) throw error;
+        process.stderr.write('Stopped before the end. What was accepted will settle at the next start.\n');
+        process.exitCode = ctrlC.exitCode();
+      } finally {
+        // Whatever a start that failed halfway still holds open shall not keep us.
+        setTimeout(() => process.exit(), 3_000).unref();
+      }
+    });
+}
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+/** Does it all; returns the exit code. Throws when it is stopped before the summary. */
+async function demo(options: Options, ctrlC: CaughtSignals): Promise<number> {
+  const { signal } = ctrlC;
+  const status = await stackUp({ env: stackEnvironment(), log: (line) => say(`${line} …`) });
+  signal.throwIfAborted();
+  const config = loadSettings({ overlay: { log: { level: 'warn' }, legacy: { intervalMs: 2_000 } } });
+  requireUrls(config, ['postgres', 'rabbitmq', 'zookeeper', 'tms']);
+  await toldSoFar(config.tms.url);
+  if (!(await isFree(config.http.host, config.http.port))) {
+    say(`Port ${config.http.port} is taken; the API takes a free one.`);
+    config.http.port = 0;
+  }
+
+  const log = openLog({ level: config.log.level, destination: process.stderr });
+  const store = openStore({ ...config.postgres, log });
+  const closing = [() => store.close()];
+  try {
+    await migrate(store);
+    signal.throwIfAborted();
+    const running = await startProcess(config, { log });
+    closing.push(() => running.stop());
+    const api = running.address ?? '';
+    await makeZnode({ ...config.zookeeper, registry: config.switches }, 'delay-notice-path');
+    const ran = await runOnce({
+      config,
+      store,
+      api,
+      file: options.orders,
+      size: options.size,
+      shop: shopOf(config),
+      signal,
+      show: (title, total) => showProgress(title, total, { lines: true }),
+    });
+    show(options, ran, config, { api, managementUrl: status.rabbitmq.managementUrl });
+    if (!options.exit) await ctrlC.caught;
+    return ran.outcome.asExpected ? 0 : 1;
+  } finally {
+    if (signal.aborted) say('stopping: what is held is settled first …');
+    for (const close of closing.toReversed()) await close();
+  }
+}
+
+function show(
+  { json, exit = false }: Options,
+  { outcome, sample }: Ran,
+  config: Config,
+  { api, managementUrl }: { api: string; managementUrl: string | null },
+): void {
+  const addresses = addressesOf({ config, api, managementUrl, zkCli, sample });
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ outcome, addresses })}\n`
+      : tableOf(outcome) + toldAddresses(addresses, { running: !exit }),
+  );
+}
+
+function sizeOf(text: string): number {
+  const size = Number(text);
+  if (!Number.isInteger(size) || size < 100 || size > 150_000)
+    throw new InvalidArgumentError(`Expected ${count(100)} to ${count(150_000)} orders.`);
+  return size;
+}
+
+interface CaughtSignals {
+  /** Aborted by the first one. */
+  signal: AbortSignal;
+  /** Resolves with the first one. */
+  caught: Promise<void>;
+  /** 128 and the signal's number, as shells have it. */
+  exitCode(): number;
+}
+
+/** Catches Ctrl-C and SIGTERM once, to end in order; the second one ends the process at once. */
+function signalsCaught(): CaughtSignals {
+  const stopping = new AbortController();
+  let exitCode = 130;
+  const caught = new Promise<void>((resolve) => {
+    for (const [name, number] of [
+      ['SIGINT', 2],
+      ['SIGTERM', 15],
+    ] as const)
+      process.on(name, () => {
+        if (stopping.signal.aborted) process.exit(128 + number);
+        exitCode = 128 + number;
+        stopping.abort();
+        resolve();
+      });
+  });
+  return { signal: stopping.signal, caught, exitCode: () => exitCode };
+}
