@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -36,8 +37,14 @@ export type KillAt =
 /**
  * All of Chodang on servers' corners of its own: a database, a virtual host, a root in ZooKeeper and an account
  * at the simulator. `close` ends every process it started and drops all of it.
+ *
+ * `overlay` is laid over the configuration, `env` over the environment variables that name those corners;
+ * `directory` holds another configuration than `config/`, for processes of this one.
  */
-export async function aWorld(overlay: Record<string, unknown> = {}) {
+export async function aWorld(
+  overlay: Record<string, unknown> = {},
+  settings: { env?: Record<string, string>; directory?: URL } = {},
+) {
   const database = await migratedDatabase();
   const vhost = await freshVhost();
   const { connect, root } = await freshZookeeperRoot();
@@ -50,20 +57,29 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
     CHODANG_ZOOKEEPER: connect,
     CHODANG_ZOOKEEPER_ROOT: root,
     CHODANG_TMS_URL: tmsUrl,
+    ...settings.env,
   };
-  const config: Config = loadConfig({ env, overlay });
+  const config: Config = loadConfig({
+    env,
+    overlay,
+    ...(settings.directory && { directory: settings.directory }),
+  });
   const apiKey = await addApiKey(database.store, 's-1');
   const running = new Set<RunningProcess>();
   const children = new Set<ChildProcess>();
   let address = '';
 
-  const ask = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
-    fetch(`${address}${path}`, {
+  const ask = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    { at = address, key = apiKey }: { at?: string | undefined; key?: string | undefined } = {},
+  ) =>
+    fetch(`${at}${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${apiKey}`,
+        authorization: `Bearer ${key}`,
         ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
@@ -74,6 +90,9 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
     vhost,
     simulator,
     zookeeper: { connect, root },
+    /** What tells a process of its own where all of this is. */
+    env,
+    /** Asks the API of the process that was started last, or `at` another address, with the `key` of `s-1` or another. */
     ask,
     address: () => address,
 
@@ -108,13 +127,16 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
         children.delete(child);
         return { code: code as number | null, signal: signal as string | null };
       });
+      let own: string | undefined;
       const ready = once(child.stdout, 'data').then(([data]) => {
         const line = String(data).trim();
-        if (line.startsWith('http')) address = line;
+        if (!line.startsWith('http')) return;
+        own = line;
+        address = line;
       });
       // Where it kills itself early, it may never get ready.
       await Promise.race([ready, gone]);
-      return { gone, kill: (signal: NodeJS.Signals) => child.kill(signal) };
+      return { address: own, gone, kill: (signal: NodeJS.Signals) => child.kill(signal) };
     },
 
     /** Stores open orders of seller `s-1`, promised for today, and returns their ids. */
@@ -123,7 +145,7 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
       const rows = ids.map((orderId, at) => ({
         ...anOrderRow({ promisedShipDate: inDays(0), ...parts, orderId }),
         phone: `+8210${1_000 + Math.floor(at / 9_999)}${String((at % 9_999) + 1).padStart(4, '0')}`,
-        ...('phone' in parts && { phone: String(parts.phone) }),
+        ...(parts.phone !== undefined && { phone: parts.phone }),
       }));
       await upsertOrders(database.store, rows);
       return ids;
@@ -132,10 +154,15 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
     /** Posts a notice and returns its id; `days` from today is the new date. */
     async post(
       orderIds: readonly string[],
-      { days = 7, ...rest }: { days?: number } & Record<string, unknown> = {},
+      {
+        days = 7,
+        at,
+        key,
+        ...rest
+      }: { days?: number; at?: string | undefined; key?: string | undefined } & Record<string, unknown> = {},
     ) {
       const body = { reason: 'WEATHER', newShipDate: inDays(days), orderIds, ...rest };
-      const response = await ask('POST', '/v1/delay-notices', body);
+      const response = await ask('POST', '/v1/delay-notices', body, { at, key });
       const answer = (await response.json()) as { noticeId: string; path: string };
       if (response.status !== 202)
         throw new Error(`expected 202, got ${response.status} ${JSON.stringify(answer)}`);
@@ -173,6 +200,14 @@ export async function aWorld(overlay: Record<string, unknown> = {}) {
         times.set(orderId, (times.get(orderId) ?? 0) + 1);
       }
       return times;
+    },
+
+    /** Asserts that the simulator delivered to each of these orders exactly once, and to no other order of the notice. */
+    async toldOnce(noticeId: string, orderIds: readonly string[]): Promise<void> {
+      const times = await world.deliveries(noticeId);
+      assert.deepEqual([...times.keys()].toSorted(), orderIds.toSorted());
+      const twice = [...times].filter(([, count]) => count !== 1);
+      assert.deepEqual(twice, [], 'some customers were told more than once');
     },
 
     async close() {
