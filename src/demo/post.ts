@@ -33,6 +33,7 @@ export async function postAll(
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const [at, notice] = next;
       try {
+        options.signal.throwIfAborted();
         const answer = await postUntilTaken(notice, options);
         accepted[at] = answer;
         options.onAccepted(answer);
@@ -55,7 +56,7 @@ async function postUntilTaken(
   const giveUpAt = performance.now() + patienceMs;
   for (;;) {
     try {
-      return await postNotice({ url, apiKey: apiKeys.get(sellerId) ?? '', signal, idempotencyKey }, body);
+      return await postNotice({ url, apiKey: apiKeys.get(sellerId) ?? '', idempotencyKey }, body);
     } catch (error) {
       const again =
         error instanceof ApiAway || (error instanceof RefusedByApi && error.retryAfterSeconds !== undefined);

@@ -50,18 +50,29 @@ export async function runOnce(options: RunOptions): Promise<Ran> {
   const toldBefore = await toldSoFar(config.tms.url);
 
   const orders = plan.expected.size;
-  const ran = await shown(show('settling', orders), async (bar) => {
-    const startedAt = Date.now();
-    const accepted = await postAll(plan.notices, { url: api, apiKeys, signal, onAccepted: () => undefined });
-    const acceptedAt = Date.now();
-    const noticeIds = accepted.map(({ noticeId }) => noticeId);
-    const progress = await untilSettled(store, noticeIds, orders, {
+  const noticeIds: string[] = [];
+  const startedAt = Date.now();
+  let acceptedAt = startedAt;
+  const [accepted, progress] = await shown(show('settling', orders), (bar) =>
+    both(
       signal,
-      onProgress: (soFar) => bar.update(settledOf(soFar), inWords(soFar.counts)),
-    });
-    return { startedAt, acceptedAt, accepted, noticeIds, progress };
-  });
-  const { startedAt, accepted, noticeIds, progress } = ran;
+      async (signal) => {
+        const accepted = await postAll(plan.notices, {
+          url: api,
+          apiKeys,
+          signal,
+          onAccepted: ({ noticeId }) => noticeIds.push(noticeId),
+        });
+        acceptedAt = Date.now();
+        return accepted;
+      },
+      (signal) =>
+        untilSettled(store, noticeIds, orders, {
+          signal,
+          onProgress: (soFar) => bar.update(settledOf(soFar), inWords(soFar.counts)),
+        }),
+    ),
+  );
   const { lastSettledAt, counts } = progress;
   const checked = check(plan, await entriesOf(store, noticeIds), await toldSince(config.tms.url, toldBefore));
   const seconds = Math.max(0.001, ((lastSettledAt?.getTime() ?? Date.now()) - startedAt) / 1_000);
@@ -81,7 +92,7 @@ export async function runOnce(options: RunOptions): Promise<Ran> {
     counts,
     rejected: checked.rejected,
     seconds,
-    acceptSeconds: (ran.acceptedAt - startedAt) / 1_000,
+    acceptSeconds: (acceptedAt - startedAt) / 1_000,
     ordersPerSecond: settledOf(progress) / seconds,
     notifications: checked.notifications,
     asExpected: checked.problemCount === 0,
@@ -119,6 +130,36 @@ async function keysFor(store: Store, { notices }: Loaded, signal: AbortSignal): 
     if (!keys.has(sellerId)) keys.set(sellerId, await addApiKey(store, sellerId));
   }
   return keys;
+}
+
+/** Does two things at once; if one of them throws, the other is stopped, and waited for. */
+async function both<A, B>(
+  signal: AbortSignal,
+  first: (signal: AbortSignal) => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const stopping = new AbortController();
+  const stop = () => stopping.abort(signal.reason);
+  signal.addEventListener('abort', stop);
+  const orStop = async <T>(running: Promise<T>): Promise<T> => {
+    try {
+      return await running;
+    } catch (error) {
+      stopping.abort(error);
+      throw error;
+    }
+  };
+  try {
+    const a = orStop(first(stopping.signal));
+    const b = orStop(second(stopping.signal));
+    await Promise.allSettled([a, b]);
+    return [await a, await b];
+  } catch (error) {
+    // What was thrown first; the other one only says that it was stopped.
+    throw stopping.signal.aborted ? stopping.signal.reason : error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
 async function shown<T>(bar: Shown, work: (bar: Shown) => Promise<T>): Promise<T> {

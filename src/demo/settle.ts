@@ -12,7 +12,7 @@ export const settledOf = ({ counts }: NoticesProgress) =>
 
 /**
  * Waits until `orders` orders of these notices are settled, or nothing has moved for two minutes, and returns how
- * far they are then.
+ * far they are then. More ids may be added to `noticeIds` meanwhile.
  */
 export async function untilSettled(
   db: Sql,

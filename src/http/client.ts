@@ -8,7 +8,8 @@ export interface ClientOptions {
   url: string;
   /** The seller's. */
   apiKey: string;
-  signal?: AbortSignal | undefined;
+  /** How long a request may take, in ms; default 60,000. */
+  timeoutMs?: number;
 }
 
 /** The body of `POST /v1/delay-notices`. Nothing is checked here: the API says best what is wrong. */
@@ -70,7 +71,7 @@ export async function readNotice(options: ClientOptions, noticeId: string): Prom
 }
 
 async function call(
-  { url, apiKey, signal }: ClientOptions,
+  { url, apiKey, timeoutMs = 60_000 }: ClientOptions,
   path: string,
   request: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> },
 ): Promise<unknown> {
@@ -81,11 +82,10 @@ async function call(
     response = await fetch(address, {
       ...request,
       headers: { ...request.headers, authorization: `Bearer ${apiKey}` },
-      signal: signal ?? null,
+      signal: AbortSignal.timeout(timeoutMs),
     });
     body = await response.text();
   } catch (error) {
-    signal?.throwIfAborted();
     const { cause, message } = error as Error & { cause?: Error };
     throw new ApiAway(
       `Nobody answers at ${address.origin} (${cause?.message || message}): is Chodang running there?`,
