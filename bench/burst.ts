@@ -15,7 +15,7 @@ export async function burst(options: { orders: number; runs: number; say: (line:
   const bench = await openBench(say);
   try {
     const apiKey = await addApiKey(bench.store, seller);
-    const measured: { seconds: number; acceptMs: number; rssMb: number }[] = [];
+    const measured: Awaited<ReturnType<typeof once>>[] = [];
     for (let run = 0; run <= runs; run += 1) {
       const orderIds = Array.from({ length: orders }, (_, at) => `burst-${Date.now()}-${run}-${at}`);
       await load(bench, orderIds);
@@ -26,7 +26,7 @@ export async function burst(options: { orders: number; runs: number; say: (line:
       );
       if (run > 0) measured.push(result);
     }
-    const { seconds, acceptMs, rssMb } = medians(measured);
+    const { seconds, acceptMs, rssMb, ...cpu } = medians(measured);
     return {
       scenario: 'burst',
       runs,
@@ -35,6 +35,7 @@ export async function burst(options: { orders: number; runs: number; say: (line:
       ordersPerSecond: Math.round(orders / seconds),
       acceptMs: round(acceptMs, 0),
       rssMb: round(rssMb, 0),
+      ...Object.fromEntries(Object.entries(cpu).map(([name, value]) => [name, round(value, 2)])),
     };
   } finally {
     await bench.close();
@@ -70,7 +71,7 @@ async function load({ store }: Bench, orderIds: readonly string[]): Promise<void
 }
 
 async function once(
-  { address, store, pid, rssMb, delivered }: Bench,
+  { address, store, pid, rssMb, cpuSeconds, delivered }: Bench,
   apiKey: string,
   orderIds: readonly string[],
 ) {
@@ -84,6 +85,7 @@ async function once(
     ),
     orderIds,
   });
+  const cpuBefore = cpuSeconds();
   const started = performance.now();
   const response = await fetch(`${address}/v1/delay-notices`, {
     method: 'POST',
@@ -105,10 +107,19 @@ async function once(
     notified = row?.n ?? 0;
   }
   const seconds = (performance.now() - started) / 1_000;
+  const cpuAfter = cpuSeconds();
   const after = await delivered();
   if (after.delivered - before.delivered !== orderIds.length || after.maxPerKey > 1)
     throw new Error(
       `expected ${orderIds.length} deliveries, each once; the simulator says ${JSON.stringify(after)}`,
     );
-  return { seconds, acceptMs, rssMb: rssMb(pid) };
+  return {
+    seconds,
+    acceptMs,
+    rssMb: rssMb(pid),
+    chodangCpuSeconds: cpuAfter.chodangCpuSeconds - cpuBefore.chodangCpuSeconds,
+    postgresCpuSeconds: cpuAfter.postgresCpuSeconds - cpuBefore.postgresCpuSeconds,
+    rabbitmqCpuSeconds: cpuAfter.rabbitmqCpuSeconds - cpuBefore.rabbitmqCpuSeconds,
+    simulatorCpuSeconds: cpuAfter.simulatorCpuSeconds - cpuBefore.simulatorCpuSeconds,
+  };
 }

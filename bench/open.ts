@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { stackDown, stackUp } from '../src/stack/stack.ts';
+import { stackDown, stackServers, stackUp } from '../src/stack/stack.ts';
 import { openStore } from '../src/store/store.ts';
 
 const name = 'bench';
@@ -23,19 +23,23 @@ export async function openBench(say: (line: string) => void) {
     CHODANG_HTTP_PORT: '0',
     CHODANG_LOG_LEVEL: process.env['CHODANG_LOG_LEVEL'] ?? 'warn',
   };
-  const child = spawn(process.execPath, ['dist/main.js', 'start', '--json'], {
-    cwd: root,
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...(process.env['BENCH_NODE_OPTIONS']?.split(' ') ?? []), 'dist/main.js', 'start', '--json'],
+    {
+      cwd: root,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const address = await new Promise<string>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`chodang start ended with ${code} before it was ready`)));
     createInterface(child.stdout).on('line', (line) => {
-      const said = JSON.parse(line) as { address?: string };
-      if (said.address) resolve(said.address);
+      if (line.startsWith('{"address":')) resolve((JSON.parse(line) as { address: string }).address);
       else say(line);
     });
   });
+  const servers = stackServers({ name });
   const store = openStore({ url: postgres.url ?? '', poolSize: 2, log: pino({ level: 'silent' }) });
   return {
     address,
@@ -44,6 +48,13 @@ export async function openBench(say: (line: string) => void) {
     /** The process's resident memory, in MB. */
     rssMb: (pid: number) =>
       Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024,
+    /** Processor time used so far, in seconds; it tells more than the clock where the machine is shared. */
+    cpuSeconds: () => ({
+      chodangCpuSeconds: cpuSecondsOf([child.pid ?? 0]),
+      postgresCpuSeconds: cpuSecondsOf(servers.postgres.pids),
+      rabbitmqCpuSeconds: cpuSecondsOf(servers.rabbitmq.pids),
+      simulatorCpuSeconds: cpuSecondsOf(servers.tms.pids),
+    }),
     /** What the simulator has delivered so far. */
     delivered: async () =>
       (await (await fetch(`${tms.url}/v1/stats`)).json()) as { delivered: number; maxPerKey: number },
@@ -54,4 +65,34 @@ export async function openBench(say: (line: string) => void) {
       await stackDown({ name });
     },
   };
+}
+
+/** User and system time of processes and all their descendants, ended ones too; see proc(5): 100 ticks a second. */
+function cpuSecondsOf(roots: readonly number[]): number {
+  const processes = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const fields = statOf(name);
+      return fields ? [{ pid: Number(name), parent: Number(fields[1]), ticks: fields.slice(11, 15) }] : [];
+    });
+  const family = new Set(roots);
+  for (let before = 0; before < family.size; ) {
+    before = family.size;
+    for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
+  }
+  return processes
+    .filter(({ pid }) => family.has(pid))
+    .flatMap(({ ticks }) => ticks)
+    .reduce((seconds, ticks) => seconds + Number(ticks) / 100, 0);
+}
+
+/** The fields of /proc/<pid>/stat from the third on; undefined if the process has just ended. */
+function statOf(pid: string): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(String((error as NodeJS.ErrnoException).code))) return undefined;
+    throw error;
+  }
 }

@@ -34,10 +34,10 @@ export const typeOf = (step: string) => `${step}.v1`;
 export interface MessageFormat<Header, Item> {
   /** Checks one parsed chunk; throws an error that names the field that is wrong. */
   parseChunk(value: unknown): Chunk<Header, Item>;
-  /** Names an item; two entries of one name are one thing, and only the first runs. */
-  keyOf(header: Header, item: Item): string;
   /** Names a header; items under headers of one name may be packed into one chunk. */
   headerKeyOf(header: Header): string;
+  /** Names an item under its header; two of one name are one thing, and only the first runs. */
+  itemKeyOf(item: Item): string;
   /** What a log line about this header should carry, e.g. the notice id. */
   logFieldsOf(header: Header): Record<string, string>;
 }

@@ -1,4 +1,4 @@
-import type { Actor, Answer, Entry } from './actor.ts';
+import { type Actor, type Answer, done, type Entry, failed, infrastructure, retriable } from './actor.ts';
 import type { Broker } from './broker/broker.ts';
 import type { Delivery } from './broker/delivery.ts';
 import type { Circuit } from './circuit.ts';
@@ -88,19 +88,23 @@ export async function runBatch<Header, Item>(
   const answers = await answersOf(step, entries);
   watch(step, lane, entries, answers);
 
+  let ran = 0; // how many of `entries` have been passed: they are those of the parcels, in order, without repeats
   const forwarded: Entry<Header, Item>[] = [];
   const waiting = new Map<string, { headers: WaitingHeaders; entries: Entry<Header, Item>[] }>();
   const failing = new Map<string, { error: Error; attempt: number; entries: Entry<Header, Item>[] }>();
   const rejected: Delivery[] = [];
 
-  for (const { delivery, entries } of parcels) {
-    const outcomes = entries.map((entry) => ({ entry, outcome: outcomeOf(step, entry, answers.get(entry)) }));
+  for (const parcel of parcels) {
+    const outcomes = parcel.entries.map((entry) =>
+      entry === entries[ran] ? outcomeOf(step, entry, answers[ran++]) : done,
+    );
     // The broker moves and counts a message that failed as a whole. It can't for a part of one.
-    if (outcomes.every(({ outcome }) => outcome.kind === 'retriable')) {
-      rejected.push(delivery);
+    if (outcomes.every((outcome) => outcome.kind === 'retriable')) {
+      rejected.push(parcel.delivery);
       continue;
     }
-    for (const { entry, outcome } of outcomes) {
+    for (const [at, outcome] of outcomes.entries()) {
+      const entry = parcel.entries[at] as Entry<Header, Item>;
       if (outcome.kind === 'forward')
         forwarded.push(outcome.item === undefined ? entry : { ...entry, item: outcome.item });
       else if (outcome.kind === 'retriable') wait(waiting, entry, entry.attempt);
@@ -184,7 +188,7 @@ async function handOver<Header, Item>(
 async function answersOf<Header, Item>(
   step: Step<Header, Item>,
   entries: readonly Entry<Header, Item>[],
-): Promise<Map<Entry<Header, Item>, Answer<Item>>> {
+): Promise<Answer<Item>[]> {
   const run = async (some: readonly Entry<Header, Item>[]): Promise<Answer<Item>[]> => {
     const answers = await step.actor.run(some);
     if (answers.length !== some.length)
@@ -193,15 +197,10 @@ async function answersOf<Header, Item>(
   };
   try {
     const answers = await halve(entries, run, (error) => !(error instanceof InfrastructureError));
-    return new Map(
-      entries.map((entry, at) => {
-        const answer = answers[at] as Answer<Item> | Culprit;
-        return [entry, answer instanceof Culprit ? { kind: 'retriable', error: answer.error } : answer];
-      }),
-    );
+    return answers.map((answer) => (answer instanceof Culprit ? retriable(answer.error) : answer));
   } catch (error) {
     if (!(error instanceof InfrastructureError)) throw error;
-    return new Map(entries.map((entry) => [entry, { kind: 'infrastructure', error }]));
+    return entries.map(() => infrastructure(error));
   }
 }
 
@@ -211,9 +210,8 @@ function outcomeOf<Header, Item>(
   entry: Entry<Header, Item>,
   answer: Answer<Item> | undefined,
 ): Answer<Item> {
-  if (!answer) return { kind: 'done' }; // a repeat of an entry that ran
-  if (answer.kind === 'retriable' && entry.attempt >= step.maxAttempts)
-    return { kind: 'failed', error: answer.error };
+  if (!answer) throw new Error(`the actor ${step.name} left an entry without an answer`);
+  if (answer.kind === 'retriable' && entry.attempt >= step.maxAttempts) return failed(answer.error);
   return answer;
 }
 
@@ -222,13 +220,16 @@ function withoutRepeats<Header, Item>(
   step: Step<Header, Item>,
   parcels: readonly Parcel<Header, Item>[],
 ): Entry<Header, Item>[] {
-  const byKey = new Map<string, Entry<Header, Item>>();
-  for (const { entries } of parcels)
-    for (const entry of entries) {
-      const key = step.format.keyOf(entry.header, entry.item);
-      if (!byKey.has(key)) byKey.set(key, entry);
-    }
-  return [...byKey.values()];
+  const seen = new Map<string, Set<string>>();
+  const { format } = step;
+  return parcels.flatMap(({ entries }) =>
+    entries.filter(({ header, item }) => {
+      const headerKey = format.headerKeyOf(header);
+      let items = seen.get(headerKey);
+      if (!items) seen.set(headerKey, (items = new Set()));
+      return items.size < items.add(format.itemKeyOf(item)).size;
+    }),
+  );
 }
 
 /** Tells circuit and observer how the batch went. */
@@ -236,24 +237,27 @@ function watch<Header, Item>(
   step: Step<Header, Item>,
   lane: string,
   entries: readonly Entry<Header, Item>[],
-  answers: Map<Entry<Header, Item>, Answer<Item>>,
+  answers: readonly Answer<Item>[],
 ): void {
   let away: InfrastructureError | undefined;
-  const retriable = new Map<string, { error: Error; attempt: number; items: number }>();
-  for (const entry of entries) {
-    const answer = answers.get(entry);
-    if (answer?.kind === 'infrastructure') away = answer.error;
+  let awayItems = 0;
+  const waiting = new Map<string, { error: Error; attempt: number; items: number }>();
+  for (const [at, entry] of entries.entries()) {
+    const answer = answers[at];
+    if (answer?.kind === 'infrastructure') {
+      away = answer.error;
+      awayItems += 1;
+    }
     if (answer?.kind !== 'retriable' || entry.attempt >= step.maxAttempts) continue;
     const key = `${entry.attempt} ${answer.error.message}`;
-    const group = retriable.get(key) ?? { error: answer.error, attempt: entry.attempt, items: 0 };
+    const group = waiting.get(key) ?? { error: answer.error, attempt: entry.attempt, items: 0 };
     group.items += 1;
-    retriable.set(key, group);
+    waiting.set(key, group);
   }
-  for (const { error, attempt, items } of retriable.values())
+  for (const { error, attempt, items } of waiting.values())
     step.observer.retriable(step.name, lane, items, error, attempt);
   if (!away) return step.circuit.succeeded();
-  const items = entries.filter((entry) => answers.get(entry)?.kind === 'infrastructure').length;
-  step.observer.retriable(step.name, lane, items, away, 'unchanged');
+  step.observer.retriable(step.name, lane, awayItems, away, 'unchanged');
   step.circuit.failed(away);
 }
 

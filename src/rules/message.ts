@@ -64,16 +64,11 @@ export function parseChunk(value: unknown): NoticeChunk {
   return { header: header as NoticeHeader, items: items as NoticeOrder[] };
 }
 
-/** Names one order of one notice: `<notice id>/<order id>`. */
-export function keyOf(header: NoticeHeader, item: NoticeOrder): string {
-  return `${header.noticeId}/${item.orderId}`;
-}
-
 /** How messages about notices read: what the pipeline needs to know of them, and no more. */
 export const noticeFormat = {
   parseChunk,
-  keyOf,
   headerKeyOf: (header: NoticeHeader) => header.noticeId,
+  itemKeyOf: (item: NoticeOrder) => item.orderId,
   logFieldsOf: (header: NoticeHeader) => ({ noticeId: header.noticeId, sellerId: header.sellerId }),
 };
 

@@ -25,6 +25,18 @@ const monthNames = [
  * Throws a `RangeError` if `date` is not a day of the calendar written `YYYY-MM-DD`.
  */
 export function writeShipDate(date: ShipDate, locale: string): string {
+  const known = written.get(locale)?.get(date);
+  if (known !== undefined) return known;
+  const text = write(date, locale);
+  // A notice has few dates, and a process sees few in a day; one that lives long starts afresh now and then.
+  if ((written.get(locale)?.size ?? 0) >= 1_000) written.delete(locale);
+  written.set(locale, (written.get(locale) ?? new Map<ShipDate, string>()).set(date, text));
+  return text;
+}
+
+const written = new Map<string, Map<ShipDate, string>>();
+
+function write(date: ShipDate, locale: string): string {
   const time = /^\d{4}-\d{2}-\d{2}$/.test(date) ? Date.parse(`${date}T00:00:00Z`) : Number.NaN;
   const day = new Date(time);
   if (Number.isNaN(time) || day.getUTCDate() !== Number(date.slice(8))) {

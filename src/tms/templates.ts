@@ -113,11 +113,26 @@ export function render(
   };
   for (const [variable, words] of found.standIns) values[variable as TemplateVariable] ||= words;
 
-  const text = lines
-    .filter((line) => line.every((part) => typeof part === 'string' || values[part.variable] !== ''))
-    .map((line) => line.map((part) => (typeof part === 'string' ? part : values[part.variable])).join(''))
-    .join('\n');
-  return { template: `${notice.reason}.${locale}`, text };
+  return { template: `${notice.reason}.${locale}`, text: fill(lines, values) };
+}
+
+/** Puts the values in; a line that names an empty one is left out. Adds up one text: lists cost ten times the memory. */
+function fill(lines: readonly TemplateLine[], values: Readonly<Record<TemplateVariable, string>>): string {
+  let text = '';
+  let separator = '';
+  for (const line of lines) {
+    let filled = separator;
+    let isWhole = true;
+    for (const part of line) {
+      const words = typeof part === 'string' ? part : values[part.variable];
+      if (words === '') isWhole = false;
+      filled += words;
+    }
+    if (!isWhole) continue;
+    text += filled;
+    separator = '\n';
+  }
+  return text;
 }
 
 function readStandIns(value: unknown, place: string, problems: string[]): Map<string, string> {
@@ -170,8 +185,10 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const describe = (value: unknown): string =>
   value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80);
 
-// Control characters too: no provider takes a NUL.
-const oneLine = (value: string): string => value.replace(/[\s\p{Cc}]+/gu, ' ').trim();
+// Control characters too: no provider takes a NUL. Most values are fine as they are, and looking is cheap.
+const oneLine = (value: string): string =>
+  untidy.test(value) ? value.replace(/[\s\p{Cc}]+/gu, ' ').trim() : value;
+const untidy = /^\s|\s$|\s\s|[^\S ]|\p{Cc}/u;
 
 function cut(value: string, longest: number): string {
   if (value.length <= longest) return value;

@@ -102,7 +102,10 @@ describe('RabbitMQ misbehaving', function () {
       await until(() => weigh.ran.length === 1, { what: 'it works to begin with' });
       await manage('DELETE', `/api/queues/${pipeline.vhost.name}/weigh.express`);
       await until(() => pipeline.send([crate('after')]).then(() => true), { what: 'the queue is back' });
-      await until(() => weigh.ran.includes('after'), { what: 'the queue is consumed again' });
+      await until(() => weigh.ran.includes('after'), {
+        what: 'the queue is consumed again',
+        timeoutMs: 30_000,
+      });
     });
 
     it('both connections cut in the middle: everything settles', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { keyOf, parseChunk } from '../../src/rules/message.ts';
+import { noticeFormat, parseChunk } from '../../src/rules/message.ts';
 import { aNotice } from '../support/makers.ts';
 
 const overTheWire = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
@@ -15,7 +15,10 @@ describe('reading a chunk', () => {
     assert.deepEqual(parseChunk(overTheWire({ header, items })), { header, items }));
 
   it('names an order of a notice', () =>
-    assert.equal(keyOf(header, { orderId: '주문-1' }), `${header.noticeId}/주문-1`));
+    assert.deepEqual(
+      [noticeFormat.headerKeyOf(header), noticeFormat.itemKeyOf({ orderId: '주문-1' })],
+      [header.noticeId, '주문-1'],
+    ));
 
   const wrong: [RegExp, string, unknown][] = [
     [/^chunk: expected an object/, 'a list', []],

@@ -17,7 +17,7 @@ export const crateFormat: MessageFormat<CrateHeader, Crate> = {
       throw new Error(`header.name: expected a text, got ${String(header.name)}`);
     return { header: { name: header.name }, items };
   },
-  keyOf: (header, item) => `${header.name}/${item.id}`,
   headerKeyOf: (header) => header.name,
+  itemKeyOf: (item) => item.id,
   logFieldsOf: (header) => ({ crate: header.name }),
 };

@@ -16,6 +16,7 @@ export interface SubscriptionOptions {
 }
 
 const reopenAfterMs = 100;
+const answerWithinMs = 5_000;
 
 /** A subscription that, after every loss, opens its channel again and applies the same wish. */
 export class RecoveringSubscription implements Subscription {
@@ -69,14 +70,14 @@ export class RecoveringSubscription implements Subscription {
       await this.#changes;
       await channel.close();
     } catch (error) {
-      this.#options.log.warn({ err: error, queue: this.#queue }, 'a consumer had gone before it was closed');
+      this.#tell(error, 'a consumer had gone before it was closed');
     }
   }
 
   #change(how: () => Promise<void>): Promise<void> {
     this.#changes = this.#changes.then(how).catch((error: unknown) => {
       if (this.#closed) return;
-      this.#options.log.warn({ err: error, queue: this.#queue }, 'consuming failed; trying again');
+      this.#tell(error, 'consuming failed; trying again');
       this.#applySoon();
     });
     return this.#changes;
@@ -91,17 +92,42 @@ export class RecoveringSubscription implements Subscription {
     if (this.#channel && this.#tag !== undefined) {
       const tag = this.#tag;
       this.#tag = undefined;
-      await this.#channel.cancel(tag);
+      await this.#answered(this.#channel.cancel(tag));
     }
     if (this.#prefetch === undefined || this.#closed) return;
     const channel = this.#channel ?? (await this.#open());
     if (!channel) return;
-    await channel.prefetch(this.#prefetch);
-    const { consumerTag } = await channel.consume(this.#queue, (message) => {
-      if (message) this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
-      else this.#canceledByRabbit(channel);
-    });
+    await this.#answered(channel.prefetch(this.#prefetch));
+    const { consumerTag } = await this.#answered(
+      channel.consume(this.#queue, (message) => {
+        if (message) this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
+        else this.#canceledByRabbit(channel);
+      }),
+    );
     this.#tag = consumerTag;
+  }
+
+  /** RabbitMQ 3.10 may leave a consume unanswered whose queue is deleted meanwhile: then it takes another channel. */
+  async #answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const channel = this.#channel;
+        this.#channel = undefined;
+        this.#tag = undefined;
+        channel?.close().catch((error: unknown) => this.#tell(error, 'a channel that did not answer broke'));
+        reject(new Error(`RabbitMQ did not answer within ${answerWithinMs} ms`));
+      }, answerWithinMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #tell(error: unknown, message: string): void {
+    this.#options.log.warn({ err: error, queue: this.#queue }, message);
   }
 
   /** Waits for a connection if there is none. */
@@ -111,9 +137,7 @@ export class RecoveringSubscription implements Subscription {
       await channel.close();
       return undefined;
     }
-    channel.on('error', (error) =>
-      this.#options.log.warn({ err: error, queue: this.#queue }, 'RabbitMQ closed a consuming channel'),
-    );
+    channel.on('error', (error) => this.#tell(error, 'RabbitMQ closed a consuming channel'));
     channel.on('close', () => {
       if (this.#channel !== channel) return;
       this.#channel = undefined;
