@@ -108,7 +108,6 @@ describe('RabbitMQ misbehaving', function () {
       };
       await until(arrives, { what: 'the queue is back and consumed again', timeoutMs: 30_000 });
     });
-    });
 
     it('both connections cut in the middle: everything settles', async () => {
       const bake = collecting();
