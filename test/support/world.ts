@@ -34,31 +34,42 @@ export type KillAt =
   | 'between answer and ledger'
   | `whenever it sees ${string}`;
 
+/** The environment variables that name the corners of a world. */
+export type WorldEnv = Record<
+  | 'CHODANG_ENV'
+  | 'CHODANG_POSTGRES_URL'
+  | 'CHODANG_RABBITMQ_URL'
+  | 'CHODANG_ZOOKEEPER'
+  | 'CHODANG_ZOOKEEPER_ROOT'
+  | 'CHODANG_TMS_URL',
+  string
+>;
+
 /**
  * All of Chodang on servers' corners of its own: a database, a virtual host, a root in ZooKeeper and an account
  * at the simulator. `close` ends every process it started and drops all of it.
  *
- * `overlay` is laid over the configuration, `env` over the environment variables that name those corners;
- * `directory` holds another configuration than `config/`, for processes of this one.
+ * `overlay` is laid over the configuration, what `env` returns over the variables that name those corners;
+ * `directory` holds another configuration than `config/`, which `start` uses and `spawn` does not.
  */
 export async function aWorld(
   overlay: Record<string, unknown> = {},
-  settings: { env?: Record<string, string>; directory?: URL } = {},
+  settings: { env?: (usual: WorldEnv) => Partial<WorldEnv>; directory?: URL } = {},
 ) {
   const database = await migratedDatabase();
   const vhost = await freshVhost();
   const { connect, root } = await freshZookeeperRoot();
   const tmsUrl = `${simulatorUrl()}/accounts/${v7()}`;
   const simulator = accountAt(tmsUrl);
-  const env = {
+  const usual = {
     CHODANG_ENV: 'test',
     CHODANG_POSTGRES_URL: database.url,
     CHODANG_RABBITMQ_URL: vhost.url,
     CHODANG_ZOOKEEPER: connect,
     CHODANG_ZOOKEEPER_ROOT: root,
     CHODANG_TMS_URL: tmsUrl,
-    ...settings.env,
   };
+  const env: WorldEnv = { ...usual, ...settings.env?.(usual) };
   const config: Config = loadConfig({
     env,
     overlay,
