@@ -4,6 +4,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Broker } from '../pipeline/broker/broker.ts';
 import { publishToFirst } from '../pipeline/pipeline.ts';
 import type { Services } from '../services.ts';
+import { ping } from '../store/store.ts';
 import { openSwitches } from '../switches/open.ts';
 import { createServer } from './server.ts';
 import { startSweep } from './sweep.ts';
@@ -46,9 +47,7 @@ export async function startApi(
     bodyLimit: config.http.bodyLimitBytes,
     maxOrders: config.limits.maxOrdersPerNotice,
     checks: {
-      postgres: async () => {
-        await store.query('select 1');
-      },
+      postgres: () => ping(store),
       rabbitmq: async () => {
         const readiness = broker.ready();
         if (!readiness.ok) throw new Error(readiness.why);

@@ -81,6 +81,11 @@ export function openStore(options: StoreOptions): Store {
   };
 }
 
+/** Asks Postgres for a sign of life; throws `InfrastructureError` if there is none. */
+export async function ping(db: Sql): Promise<void> {
+  await db.query('select 1');
+}
+
 /**
  * Batches look rows up by key, thousands at a time. A plan made from old statistics, or none, would rather read
  * and hash the whole table: at 100,000 orders ten times slower. With these off it stays a lookup in the index.
