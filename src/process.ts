@@ -40,6 +40,8 @@ export interface ProcessOptions {
     gateway?: (gateway: Gateway) => Gateway;
     actor?: (step: string, actor: NoticeActor) => NoticeActor;
   };
+  /** Ends a start that still waits for Postgres: it then rejects. */
+  signal?: AbortSignal;
   /** Called when the process can't go on; default: the log tells why and the process ends with 1. */
   onFatal?: (error: Error) => void;
 }
@@ -60,12 +62,39 @@ export interface RunningProcess {
  * It waits for Postgres, and brings its schema up to date; RabbitMQ and ZooKeeper may be away, then or later.
  */
 export async function startProcess(config: Config, options: ProcessOptions): Promise<RunningProcess> {
+  const closing: Closing[] = [];
+  const stop = async () => {
+    // What was opened last is closed first, and one that fails keeps none of the others open.
+    for (const close of closing.toReversed())
+      await close().catch((error: unknown) =>
+        options.log.error({ err: error }, 'a part could not be closed'),
+      );
+  };
+  try {
+    return { address: await openParts(config, options, closing), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+type Closing = () => Promise<void>;
+
+/** Opens one part after the other, and notes for each how it is closed; returns where the API listens. */
+async function openParts(
+  config: Config,
+  options: ProcessOptions,
+  closing: Closing[],
+): Promise<string | undefined> {
   const { log, wrap = {}, now = () => new Date() } = options;
   const parts = partsOf(config, options.parts);
   const metrics = createMetrics();
   const store = openStore({ ...config.postgres, log });
-  await whenThere(() => migrate(store), log);
-  const gateway = wrap.gateway?.(gatewayOf(config, log)) ?? gatewayOf(config, log);
+  closing.push(() => store.close());
+  await whenThere(() => migrate(store), log, options.signal);
+  const opened = gatewayOf(config, log);
+  const gateway = wrap.gateway?.(opened) ?? opened;
+  closing.push(() => gateway.close());
   const services: Services = {
     store,
     gateway,
@@ -80,13 +109,11 @@ export async function startProcess(config: Config, options: ProcessOptions): Pro
     sendInFlightMs: 2 * config.tms.timeoutMs,
   };
 
-  // What was opened last is closed first.
-  const closing: (() => Promise<void>)[] = [() => store.close(), () => gateway.close()];
   let address: string | undefined;
   const steps = Object.keys(config.steps).filter((step) => parts.has(step));
   if (steps.length > 0 || parts.has('api') || parts.has('failures')) {
-    const opened = openProcessBroker(config, options);
-    const broker = wrap.broker?.(opened) ?? opened;
+    const unwrapped = openProcessBroker(config, options);
+    const broker = wrap.broker?.(unwrapped) ?? unwrapped;
     closing.push(() => broker.close());
     await broker
       .connected(config.rabbitmq.connectWaitMs)
@@ -130,12 +157,7 @@ export async function startProcess(config: Config, options: ProcessOptions): Pro
     closing.push(() => legacy.stop());
   }
 
-  return {
-    address,
-    async stop() {
-      for (const close of closing.toReversed()) await close();
-    },
-  };
+  return address;
 }
 
 function partsOf(config: Config, wanted: readonly string[] | undefined): Set<string> {
@@ -147,7 +169,11 @@ function partsOf(config: Config, wanted: readonly string[] | undefined): Set<str
 }
 
 /** Tries until Postgres is there: a process that starts before it shall not need a second start. */
-async function whenThere(work: () => Promise<unknown>, log: Logger): Promise<void> {
+async function whenThere(
+  work: () => Promise<unknown>,
+  log: Logger,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   for (;;) {
     try {
       await work();
@@ -155,7 +181,7 @@ async function whenThere(work: () => Promise<unknown>, log: Logger): Promise<voi
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'InfrastructureError') throw error;
       log.warn({ err: error }, 'Postgres is away; trying again every second');
-      await sleep(1_000);
+      await sleep(1_000, undefined, { signal });
     }
   }
 }

@@ -23,15 +23,34 @@ export function startCommand(): Command {
       const config = loadSettings();
       requireUrls(config, ['postgres', 'rabbitmq', 'zookeeper', 'tms']);
       const log = openLog({ level: config.log.level });
+      const { shutdownMs } = config.pipeline;
+      const stopping = new AbortController();
       const stopped = new Promise<string>((resolve) => {
         for (const signal of ['SIGTERM', 'SIGINT'] as const)
           process.once(signal, () => {
-            resolve(signal);
             process.once(signal, () => process.exit(130));
+            setTimeout(() => {
+              log.error(
+                { shutdownMs },
+                'not everything was settled in time; RabbitMQ delivers the rest again',
+              );
+              process.exit(1);
+            }, shutdownMs).unref();
+            stopping.abort();
+            resolve(signal);
           });
       });
       const parts = options.only?.split(',').map((part) => part.trim());
-      const running = await startProcess(config, { log, ...(parts && { parts }) });
+      const running = await startProcess(config, {
+        log,
+        signal: stopping.signal,
+        ...(parts && { parts }),
+      }).catch((error: unknown) => {
+        if (!stopping.signal.aborted) throw error;
+        log.info({}, 'stopped before it was ready');
+        return undefined;
+      });
+      if (!running) return;
       const { address } = running;
       process.stdout.write(
         options.json
@@ -39,11 +58,6 @@ export function startCommand(): Command {
           : `Chodang is ready${address === undefined ? '' : ` on ${address}`} (${parts?.join(', ') ?? 'all parts'})\n`,
       );
       log.info({ signal: await stopped }, 'stopping: settling what is held');
-      const { shutdownMs } = config.pipeline;
-      setTimeout(() => {
-        log.error({ shutdownMs }, 'not everything was settled in time; RabbitMQ delivers the rest again');
-        process.exit(1);
-      }, shutdownMs).unref();
       await running.stop();
       log.info({}, 'stopped');
     });

@@ -62,6 +62,7 @@ export function spawnConsumer<Header, Item>(
   let items = 0;
   let timer: NodeJS.Timeout | undefined;
   let wide = false;
+  let busy = false;
   let lastBusyAt = Date.now();
   let subscription = subscribe();
 
@@ -82,8 +83,10 @@ export function spawnConsumer<Header, Item>(
     return parcels;
   };
 
-  const run = async (parcels: Parcel<Header, Item>[]) => {
+  const run = async (taken: Parcel<Header, Item>[]) => {
     lastBusyAt = Date.now();
+    // What died with its channel comes again, perhaps in this very batch: the copy that can be settled must run.
+    const parcels = taken.filter(({ delivery }) => delivery.alive());
     if (parcels.length === 0) return;
     await runBatch(step, lane, parcels);
     if (wide || step.circuit.open || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom))
@@ -105,6 +108,16 @@ export function spawnConsumer<Header, Item>(
   };
 
   const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
+    busy = true;
+    try {
+      await onOne(mail);
+    } finally {
+      busy = false;
+    }
+    return undefined;
+  };
+
+  const onOne = async (mail: Mail): Promise<void> => {
     if (mail.kind === 'delivery') await onDelivery(mail.delivery);
     else if (mail.kind === 'run') await run(take());
     else if (mail.kind === 'handBack')
@@ -117,7 +130,6 @@ export function spawnConsumer<Header, Item>(
       await run(take());
       mail.drained();
     }
-    return undefined;
   };
 
   const actor: Ref<Mail> = spawn(supervisor, onMail, name, {
@@ -131,7 +143,7 @@ export function spawnConsumer<Header, Item>(
         return ctx.stop;
       }
       subscription = subscribe();
-      consume();
+      if (!step.circuit.open) consume();
       return ctx.reset;
     },
   });
@@ -149,6 +161,6 @@ export function spawnConsumer<Header, Item>(
       await subscription.close();
       stop(actor);
     },
-    lastBusyAt: () => lastBusyAt,
+    lastBusyAt: () => (busy ? Date.now() : lastBusyAt),
   };
 }

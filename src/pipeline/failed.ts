@@ -1,6 +1,6 @@
+import { createHash } from 'node:crypto';
 import type { Broker } from './broker/broker.ts';
 import type { Delivery } from './broker/delivery.ts';
-import { InfrastructureError } from './errors.ts';
 import { headerNames } from './message.ts';
 import { failedQueueOf } from './topology.ts';
 
@@ -65,7 +65,7 @@ function readFailed(step: string, options: FailedQueuesOptions) {
             { err: error, step, messages: some.length },
             'failed messages could not be recorded; they wait',
           );
-          if (draining && error instanceof InfrastructureError) return;
+          if (draining) return;
           await new Promise((resolve) => setTimeout(resolve, retryMs));
         }
       }
@@ -103,11 +103,11 @@ function describe(step: string, delivery: Delivery): FailedMessage {
   return {
     step,
     lane: text(headerNames.lane) ?? routingKey.slice(step.length + 1),
-    messageId: delivery.messageId ?? `${failedAt.toISOString()} ${content.length}`,
+    messageId: delivery.messageId ?? createHash('sha256').update(content).digest('hex'),
     errorClass: text(headerNames.errorClass) ?? 'Unknown',
     errorMessage: text(headerNames.errorMessage) ?? 'the message came without an error in its headers',
     errorStack: text(headerNames.errorStack),
-    attempt: typeof attempt === 'number' ? attempt : 0,
+    attempt: Number.isInteger(attempt) ? (attempt as number) : 0,
     failedAt: Number.isNaN(failedAt.getTime()) ? new Date() : failedAt,
     headers,
     content,

@@ -149,6 +149,7 @@ export async function handBack<Header, Item>(
     deliveries.map(async (delivery) => {
       const headers = waitingHeaders(attemptOf(step.name, delivery.headers) - 1, wasRedelivered(delivery));
       const publication = publicationTo(exchanges.retriable, step.name, lane, delivery.content, headers);
+      if (delivery.type !== undefined) publication.type = delivery.type;
       while (delivery.alive()) {
         try {
           await step.broker.publish(publication);

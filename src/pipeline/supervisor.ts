@@ -1,5 +1,6 @@
 import { type ActorSystemRef, dispatch, spawn, stop } from 'nact';
 import { type Consumer, type LaneOptions, spawnConsumer } from './consumer.ts';
+import { InfrastructureError } from './errors.ts';
 import { receive, runBatch, type Step } from './step.ts';
 import { queueOf } from './topology.ts';
 
@@ -108,15 +109,23 @@ export function supervise<Header, Item>(
     }
   };
 
+  const lookAround = async () => {
+    try {
+      if (step.circuit.probeDue) await probe();
+      else if (!step.circuit.open) for (const lane of lanes) await look(lane);
+    } catch (error) {
+      // RabbitMQ is away, which the broker has told already: the next look comes by itself.
+      if (!(error instanceof InfrastructureError)) throw error;
+    }
+  };
+
   const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
     if (mail.kind === 'circuit') {
       for (const consumer of lanes.flatMap((lane) => lane.consumers))
         if (mail.open) await consumer.pause();
         else if (!draining) consumer.resume();
     } else if (mail.kind === 'look') {
-      if (draining) return undefined;
-      if (step.circuit.probeDue) await probe();
-      else if (!step.circuit.open) for (const lane of lanes) await look(lane);
+      if (!draining) await lookAround();
     } else {
       await Promise.all(lanes.flatMap((lane) => lane.consumers).map((consumer) => consumer.drain()));
       mail.drained();
@@ -125,7 +134,6 @@ export function supervise<Header, Item>(
   };
 
   const supervisor = spawn(system, onMail, step.name, {
-    // A look or a probe may fail with RabbitMQ away: the next one comes by itself.
     onCrash: (_mail, error, ctx) => {
       step.observer.crashed(
         step.name,

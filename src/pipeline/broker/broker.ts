@@ -64,7 +64,8 @@ export function openBroker(options: BrokerOptions): Broker {
   const { log, topology } = options;
   const subscriptions = new Set<RecoveringSubscription>();
   let publishing: ConfirmChannel | undefined;
-  let asking: Channel | undefined;
+  let asking: Promise<Channel> | undefined;
+  let consuming: ChannelModel | undefined;
   let blocked: string | undefined;
   let closing = false;
   let mending = false;
@@ -119,7 +120,20 @@ export function openBroker(options: BrokerOptions): Broker {
       clientProperties: { connection_name: `${options.name} ${purpose}` },
       noDelay: true,
       timeout: 5_000,
-      recovery: { ...reconnect, waitForConnect: false, setup },
+      recovery: {
+        ...reconnect,
+        waitForConnect: false,
+        // amqplib listens to a connection only once `setup` is through: what happens to it before is ours.
+        setup: async (model: ChannelModel) => {
+          let gone: Error | undefined;
+          model.on('error', (error: Error) => log.warn({ err: error, purpose }, 'RabbitMQ connection error'));
+          model.on('close', (error?: Error) => {
+            gone = error ?? new Error('RabbitMQ closed the connection');
+          });
+          await setup(model);
+          if (gone) throw gone;
+        },
+      },
     });
     return opened.then((model: RecoveringChannelModel) => {
       model.on('connect', () => log.info({ purpose }, 'connected to RabbitMQ'));
@@ -153,17 +167,28 @@ export function openBroker(options: BrokerOptions): Broker {
   const consumer = open('consume', async (model) => {
     await declare(model);
     asking = undefined;
+    consuming = model;
+    model.on('close', () => {
+      if (consuming === model) consuming = undefined;
+    });
   });
 
-  const askingChannel = async () => {
+  /** One channel for all, also for those who ask while it is being opened. */
+  const askingChannel = (): Promise<Channel> => {
     if (asking) return asking;
-    const channel = await (await consumer).createChannel();
-    channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ refused a question about a queue'));
-    channel.on('close', () => {
-      if (asking === channel) asking = undefined;
+    if (!consuming) throw new InfrastructureError('RabbitMQ is away: no connection to ask on');
+    const opening = consuming.createChannel().then((channel) => {
+      channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ refused a question about a queue'));
+      channel.on('close', () => {
+        if (asking === opening) asking = undefined;
+      });
+      return channel;
     });
-    asking = channel;
-    return channel;
+    opening.catch(() => {
+      if (asking === opening) asking = undefined;
+    });
+    asking = opening;
+    return opening;
   };
 
   const publishingChannel = async (): Promise<ConfirmChannel> => {
@@ -232,14 +257,16 @@ export function openBroker(options: BrokerOptions): Broker {
     },
 
     async get(queue) {
-      const channel = await askingChannel();
-      const message = await channel.get(queue, { noAck: false });
-      return message === false ? undefined : deliveryOf(channel, message, () => asking === channel);
+      return ask(async () => {
+        const opened = askingChannel();
+        const channel = await opened;
+        const message = await channel.get(queue, { noAck: false });
+        return message === false ? undefined : deliveryOf(channel, message, () => asking === opened);
+      });
     },
 
     async depth(queue) {
-      const channel = await askingChannel();
-      return (await channel.checkQueue(queue)).messageCount;
+      return ask(async () => (await (await askingChannel()).checkQueue(queue)).messageCount);
     },
 
     ready() {
@@ -274,4 +301,14 @@ export function openBroker(options: BrokerOptions): Broker {
       await Promise.all([(await publisher).close(), (await consumer).close()]);
     },
   };
+}
+
+/** Whatever keeps RabbitMQ from answering is no message's fault. */
+async function ask<Answer>(question: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await question();
+  } catch (cause) {
+    if (cause instanceof InfrastructureError) throw cause;
+    throw new InfrastructureError('RabbitMQ did not answer a question about a queue', { cause });
+  }
 }

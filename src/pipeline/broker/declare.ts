@@ -1,5 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { exchanges, queuesOf, type TopologyOptions } from '../topology.ts';
+import { closeChannel } from './close.ts';
 
 /** Says that a queue or exchange exists with other arguments, which RabbitMQ never changes in place. */
 export class FatalTopologyError extends Error {
@@ -35,5 +36,5 @@ export async function declareTopology(
       { cause },
     );
   }
-  await channel.close();
+  await closeChannel(channel);
 }

@@ -1,4 +1,5 @@
 import type { Channel, RecoveringChannelModel } from 'amqplib';
+import { closeChannel } from './close.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
 
 /** A consumer of one queue that outlives channels and connections. */
@@ -16,7 +17,7 @@ export interface SubscriptionOptions {
 }
 
 const reopenAfterMs = 100;
-const answerWithinMs = 5_000;
+const answerWithinMs = 30_000;
 
 /** A subscription that, after every loss, opens its channel again and applies the same wish. */
 export class RecoveringSubscription implements Subscription {
@@ -68,7 +69,7 @@ export class RecoveringSubscription implements Subscription {
     try {
       // amqplib breaks its connection if a channel is closed while one of its calls is still unanswered.
       await this.#changes;
-      await channel.close();
+      await closeChannel(channel);
     } catch (error) {
       this.#tell(error, 'a consumer had gone before it was closed');
     }
@@ -96,7 +97,8 @@ export class RecoveringSubscription implements Subscription {
     }
     if (this.#prefetch === undefined || this.#closed) return;
     const channel = this.#channel ?? (await this.#open());
-    if (!channel) return;
+    // The wish may have changed while there was no connection: a prefetch of `undefined` would be no limit.
+    if (!channel || this.#prefetch === undefined) return;
     await this.#answered(channel.prefetch(this.#prefetch));
     const { consumerTag } = await this.#answered(
       channel.consume(this.#queue, (message) => {
@@ -134,7 +136,7 @@ export class RecoveringSubscription implements Subscription {
   async #open(): Promise<Channel | undefined> {
     const channel = await (await this.#connection).createChannel();
     if (this.#closed) {
-      await channel.close();
+      await closeChannel(channel);
       return undefined;
     }
     channel.on('error', (error) => this.#tell(error, 'RabbitMQ closed a consuming channel'));
@@ -154,7 +156,7 @@ export class RecoveringSubscription implements Subscription {
     void this.#change(async () => {
       if (this.#channel !== channel) return;
       this.#channel = undefined;
-      await channel.close();
+      await closeChannel(channel);
       this.#applySoon();
     });
   }
