@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Config } from '../config/schema.ts';
 import { addressesOf, toldAddresses } from '../demo/addresses.ts';
@@ -50,13 +51,15 @@ export function demoCommand(): Command {
     .option('--json', 'prints { outcome, addresses } instead of tables')
     .addHelpText('after', examples)
     .action(async (options: Options) => {
-      const ctrlC = signalsCaught();
+      const stopping = stopOnSignals();
+      const { signal } = stopping;
       try {
-        process.exitCode = await demo(options, ctrlC);
+        process.exitCode = await demo(options, stopping);
       } catch (error) {
-        if (!ctrlC.signal.aborted) throw error;
-        process.stderr.write('Stopped before the end. What was accepted will settle at the next start.\n');
-        process.exitCode = ctrlC.exitCode();
+        if (!signal.aborted) throw error;
+        if (!(signal.reason instanceof Interrupted)) throw signal.reason;
+        process.stderr.write(`${signal.reason.message} What was accepted will settle at the next start.\n`);
+        process.exitCode = signal.reason.exitCode;
       } finally {
         // Whatever a start that failed halfway still holds open shall not keep us.
         setTimeout(() => process.exit(), 3_000).unref();
@@ -67,8 +70,8 @@ export function demoCommand(): Command {
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
 /** Does it all; returns the exit code. Throws when it is stopped before the summary. */
-async function demo(options: Options, ctrlC: CaughtSignals): Promise<number> {
-  const { signal } = ctrlC;
+async function demo(options: Options, stopping: AbortController): Promise<number> {
+  const { signal } = stopping;
   const status = await stackUp({ env: stackEnvironment(), log: (line) => say(`${line} …`) });
   signal.throwIfAborted();
   const config = loadSettings({ overlay: { log: { level: 'warn' }, legacy: { intervalMs: 2_000 } } });
@@ -79,13 +82,15 @@ async function demo(options: Options, ctrlC: CaughtSignals): Promise<number> {
     config.http.port = 0;
   }
 
-  const log = openLog({ level: config.log.level, destination: process.stderr });
+  const log = openLog({ level: config.log.level, destination: { write: (line) => say(inOneLine(line)) } });
   const store = openStore({ ...config.postgres, log });
   const closing = [() => store.close()];
   try {
     await migrate(store);
     signal.throwIfAborted();
-    const running = await startProcess(config, { log });
+    // It can't go on, and says why: a queue that exists with other arguments, for one.
+    const onFatal = (error: Error) => stopping.abort(error);
+    const running = await startProcess(config, { log, onFatal });
     closing.push(() => running.stop());
     const api = running.address ?? '';
     await makeZnode({ ...config.zookeeper, registry: config.switches }, 'delay-notice-path');
@@ -100,10 +105,15 @@ async function demo(options: Options, ctrlC: CaughtSignals): Promise<number> {
       show: (title, total) => showProgress(title, total, { lines: true }),
     });
     show(options, ran, config, { api, managementUrl: status.rabbitmq.managementUrl });
-    if (!options.exit) await ctrlC.caught;
+    if (!options.exit) await untilStopped(signal);
     return ran.outcome.asExpected ? 0 : 1;
   } finally {
     if (signal.aborted) say('stopping: what is held is settled first …');
+    const { shutdownMs } = config.pipeline;
+    setTimeout(() => {
+      say(`not everything was settled within ${shutdownMs} ms; RabbitMQ delivers the rest at the next start`);
+      process.exit(1);
+    }, shutdownMs).unref();
     for (const close of closing.toReversed()) await close();
   }
 }
@@ -122,6 +132,12 @@ function show(
   );
 }
 
+/** A line of the log for people: what happened, and why. */
+function inOneLine(line: string): string {
+  const { level, msg, err } = JSON.parse(line) as { level: string; msg?: string; err?: { message: string } };
+  return `${level}: ${msg ?? ''}${err && err.message !== msg ? ` (${err.message})` : ''}`;
+}
+
 function sizeOf(text: string): number {
   const size = Number(text);
   if (!Number.isInteger(size) || size < 100 || size > 150_000)
@@ -129,30 +145,34 @@ function sizeOf(text: string): number {
   return size;
 }
 
-interface CaughtSignals {
-  /** Aborted by the first one. */
-  signal: AbortSignal;
-  /** Resolves with the first one. */
-  caught: Promise<void>;
+/** Says that somebody stopped the demo. */
+class Interrupted extends Error {
+  override name = 'Interrupted';
   /** 128 and the signal's number, as shells have it. */
-  exitCode(): number;
+  readonly exitCode: number;
+  constructor(signalNumber: number) {
+    super('Stopped before the end.');
+    this.exitCode = 128 + signalNumber;
+  }
 }
 
 /** Catches Ctrl-C and SIGTERM once, to end in order; the second one ends the process at once. */
-function signalsCaught(): CaughtSignals {
+function stopOnSignals(): AbortController {
   const stopping = new AbortController();
-  let exitCode = 130;
-  const caught = new Promise<void>((resolve) => {
-    for (const [name, number] of [
-      ['SIGINT', 2],
-      ['SIGTERM', 15],
-    ] as const)
-      process.on(name, () => {
-        if (stopping.signal.aborted) process.exit(128 + number);
-        exitCode = 128 + number;
-        stopping.abort();
-        resolve();
-      });
-  });
-  return { signal: stopping.signal, caught, exitCode: () => exitCode };
+  const signals = [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+  ] as const;
+  for (const [name, number] of signals)
+    process.on(name, () => {
+      if (stopping.signal.aborted) process.exit(128 + number);
+      stopping.abort(new Interrupted(number));
+    });
+  return stopping;
+}
+
+/** Resolves when somebody stops the demo; throws what stopped it if nobody did. */
+async function untilStopped(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+  if (!(signal.reason instanceof Interrupted)) throw signal.reason;
 }
