@@ -22,10 +22,12 @@ describe('RabbitMQ going away', function () {
     (await world.store.query<{ count: number }>('select count(*)::int as count from notices'))[0]?.count;
 
   it('restarted in the middle of a notice: everything settles, nothing fails, nobody is told twice', async () => {
-    await world.simulator.faults({ latencyMs: 60 });
+    await world.simulator.faults({ latencyMs: 100 });
     const orderIds = await world.orders(3_000);
     const { noticeId } = await world.post(orderIds);
-    await until(async () => (await world.progress(noticeId)).counts.notified > 0, { what: 'it has begun' });
+    await until(async () => (await world.simulator.stats()).delivered > 0, {
+      what: 'the first customers are told',
+    });
     await rabbitmq().restart();
     assert.deepEqual(await world.settled(noticeId, 60_000), { notified: 3_000 });
     await world.toldOnce(noticeId, orderIds);
