@@ -20,7 +20,6 @@ export function showProgress(title: string, total: number, { lines = false } = {
     {
       format: `${title.padEnd(9)} {bar} {percentage} %  {told}`,
       stream: process.stderr,
-      hideCursor: true,
       fps: 20,
       // Ctrl-C is for the command to handle.
       gracefulExit: false,

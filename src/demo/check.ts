@@ -1,3 +1,4 @@
+import { rejectReasons } from '../rules/notice.ts';
 import type { LedgerEntry } from '../store/demo.ts';
 import { orderKey, type Plan } from './plan.ts';
 
@@ -49,5 +50,12 @@ export function check(
     const [sellerId, orderId] = key.split('\0');
     problem(`order ${orderId} of ${sellerId}: expected ${plan.expected.get(key)}, has not settled`);
   }
-  return { problems, problemCount, rejected, notifications };
+  return { problems, problemCount, rejected: inOrder(rejected), notifications };
+}
+
+/** By reason, in the order in which the rules look for them. */
+function inOrder(rejected: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    rejectReasons.flatMap((reason) => (rejected[reason] ? [[reason, rejected[reason]]] : [])),
+  );
 }

@@ -2,6 +2,7 @@ import { upsertOrders } from '../store/orders.ts';
 import { addSellers } from '../store/sellers.ts';
 import type { Sql } from '../store/store.ts';
 import type { OrderFile } from './read.ts';
+import { readAhead } from './read-ahead.ts';
 import type { RejectsFile } from './rejects.ts';
 import type { ReadRow } from './row.ts';
 
@@ -41,7 +42,7 @@ export async function importOrders(
   const { rejects, onSellers, onStored, signal } = options;
   const counts: ImportCounts = { rows: 0, imported: 0, rejected: 0, sellers: 0 };
   const sellers = new Set<string>();
-  for await (const batch of file.batches()) {
+  for await (const batch of readAhead(file.batches())) {
     signal?.throwIfAborted();
     await rejects?.add(batch.rejects);
     const orders = batch.rows.map(({ order }) => order);
