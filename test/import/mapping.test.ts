@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { checkMapping, chooseMapping, loadMappings, type Mapping } from '../../src/import/mapping.ts';
 import { readAll } from './files.ts';
 
@@ -16,6 +18,12 @@ describe('column mappings', () => {
       loadMappings().map(({ name }) => name),
       ['chodang', 'olist'],
     );
+  });
+
+  it('in the docs can be used', () => {
+    const docs = readFileSync(new URL('../../docs/importing.md', import.meta.url), 'utf8');
+    const [, example = ''] = /```yaml\n(.*?)```/s.exec(docs) ?? [];
+    assert.equal(mapping('example', parse(example) as object).encoding, 'euc-kr');
   });
 
   it('say everything that is wrong with them at once', () => {
