@@ -1,7 +1,12 @@
 type Tree = { [key: string]: unknown };
 
 // Names that stand for themselves, not for a setting.
-const notSettings = new Set(['CHODANG_ENV', 'CHODANG_DEBUG', 'CHODANG_TEST_STACK']);
+const notSettings = new Set([
+  'CHODANG_ENV',
+  'CHODANG_DEBUG',
+  'CHODANG_TEST_STACK',
+  'CHODANG_RABBITMQ_MANAGEMENT_URL', // where the management page of a RabbitMQ of one's own is; see src/stack/
+]);
 
 /** Names the environment variable of a setting: `shop.timeZone` is `CHODANG_SHOP_TIME_ZONE`. */
 export function variableOf(path: readonly string[]): string {

@@ -41,6 +41,11 @@ describe('configuration', () => {
     assert.equal(config.switches['delay-notice-path']?.by, 'noticeId');
   });
 
+  it('minds no variable of ours that stands for itself', () => {
+    const CHODANG_RABBITMQ_MANAGEMENT_URL = 'http://127.0.0.1:15672';
+    assert.deepEqual(problemsOf({ env: { CHODANG_RABBITMQ_MANAGEMENT_URL, CHODANG_DEBUG: '1' } }), []);
+  });
+
   it('tells all mistakes at once, each with its path and environment variable', () => {
     const problems = problemsOf({
       env: { CHODANG_HTTP_PORT: 'eighty', CHODANG_HTPP_PORT: '1' },

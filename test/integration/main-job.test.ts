@@ -167,6 +167,29 @@ describe('the main job', function () {
     await checkOutcomes(answer.noticeId, mix);
   });
 
+  it('takes many small notices at once, which share batches and messages, and mixes none of them up', async () => {
+    const notices = await Promise.all(
+      Array.from({ length: 40 }, async (_, at) => {
+        const orderIds = await world.orders(1 + (at % 5));
+        const days = 3 + (at % 9);
+        return { orderIds, days, ...(await world.post(orderIds, { days, detail: `Reason ${at}.` })) };
+      }),
+    );
+    for (const { noticeId, orderIds } of notices) {
+      assert.deepEqual(await world.settled(noticeId), { notified: orderIds.length });
+      await world.toldOnce(noticeId, orderIds);
+    }
+    const told = await world.simulator.deliveries();
+    for (const [at, { noticeId, days }] of notices.entries())
+      for (const { text } of told.filter(({ key }) => key.startsWith(noticeId))) {
+        assert(text.includes(`Reason ${at}.`), `expected the reason of notice ${at} in ${text}`);
+        assert(
+          text.includes(writeShipDate(inDays(days), 'ko')),
+          `expected the date of notice ${at} in ${text}`,
+        );
+      }
+  });
+
   it('takes the same mix down the old path, to the same outcome', async () => {
     await flip(world.zookeeper, 'off');
     await until(async () => (await world.post(await world.orders(1))).path === 'legacy', {
