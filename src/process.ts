@@ -10,6 +10,7 @@ import { createMetrics } from './metrics.ts';
 import { tellBoth } from './observer.ts';
 import type { Actor } from './pipeline/actor.ts';
 import { type Broker, openBroker } from './pipeline/broker/broker.ts';
+import { FatalTopologyError } from './pipeline/broker/declare.ts';
 import { drainFailedQueues } from './pipeline/failed.ts';
 import { loadActors } from './pipeline/load.ts';
 import { startPipeline } from './pipeline/pipeline.ts';
@@ -115,9 +116,10 @@ async function openParts(
     const unwrapped = openProcessBroker(config, options);
     const broker = wrap.broker?.(unwrapped) ?? unwrapped;
     closing.push(() => broker.close());
-    await broker
-      .connected(config.rabbitmq.connectWaitMs)
-      .catch((error: unknown) => log.warn({ err: error }, 'starting without RabbitMQ; trying on'));
+    await broker.connected(config.rabbitmq.connectWaitMs).catch((error: unknown) => {
+      if (error instanceof FatalTopologyError) throw error;
+      log.warn({ err: error }, 'starting without RabbitMQ; trying on');
+    });
 
     if (parts.has('failures')) {
       const reader = drainFailedQueues({

@@ -23,7 +23,10 @@ export function failedCommand(): Command {
         throw new Error(`--limit: expected a whole number from 1 to 999999, got "${limit}"`);
       const config = loadSettings();
       requireUrls(config, ['postgres']);
-      const store = openStore({ ...config.postgres, log: openLog({ level: 'warn' }) });
+      const store = openStore({
+        ...config.postgres,
+        log: openLog({ level: 'warn', destination: process.stderr }),
+      });
       try {
         const failures = await listFailures(store, { limit: Number(limit) });
         for (const failure of failures) process.stdout.write(`${json ? jsonOf(failure) : lineOf(failure)}\n`);

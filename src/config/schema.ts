@@ -51,6 +51,7 @@ export const ConfigSchema = Type.Object(
     rabbitmq: Type.Object(
       {
         url: url('RabbitMQ', 'amqps?://.+'),
+        managementUrl: url("RabbitMQ's management API", 'https?://.+'),
         connectWaitMs: ms('how long a start waits for RabbitMQ before it goes on without'),
         publishWaitMs: ms('how long a publish waits for a connection that is being renewed'),
       },

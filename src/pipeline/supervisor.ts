@@ -40,8 +40,8 @@ type Mail = { kind: 'look' } | { kind: 'circuit'; open: boolean } | { kind: 'dra
 
 /**
  * Supervises a step: keeps between `consumers.min` and `consumers.max` actors on each lane (they grow while
- * the queue stays deeper than one batch, and shrink while it stays empty, as Spring's listener containers
- * do), and holds them all while the circuit is open, letting one message at a time probe the way.
+ * the queue stays deeper than one actor's prefetch, and shrink while it stays empty, as Spring's listener
+ * containers do), and holds them all while the circuit is open, letting one message at a time probe the way.
  */
 export function supervise<Header, Item>(
   system: ActorSystemRef,

@@ -70,6 +70,7 @@ export function openBroker(options: BrokerOptions): Broker {
   let closing = false;
   let mending = false;
   let fatal: FatalTopologyError | undefined;
+  let failConnecting: ((error: FatalTopologyError) => void) | undefined;
   const returned = new Set<string>();
   const waiting = new Set<() => void>();
 
@@ -79,6 +80,7 @@ export function openBroker(options: BrokerOptions): Broker {
     } catch (error) {
       if (error instanceof FatalTopologyError && !fatal) {
         fatal = error;
+        failConnecting?.(error);
         options.onFatal(error);
       }
       throw error;
@@ -280,15 +282,19 @@ export function openBroker(options: BrokerOptions): Broker {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
-          reject(fatal ?? new InfrastructureError(`RabbitMQ did not answer within ${ms} ms`));
+          reject(new InfrastructureError(`RabbitMQ did not answer within ${ms} ms`));
         }, ms);
+      });
+      const failed = new Promise<never>((_, reject) => {
+        failConnecting = reject;
+        if (fatal) reject(fatal);
       });
       try {
         const both = Promise.all([
           publisher.then((model) => model.waitForConnect()),
           consumer.then((model) => model.waitForConnect()),
         ]);
-        await Promise.race([both, late]);
+        await Promise.race([both, late, failed]);
       } finally {
         clearTimeout(timer);
       }
