@@ -7,7 +7,8 @@ import { temporaryFolder } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 import { aWorld, inDays, type World } from '../support/world.ts';
 
-describe('chodang notice', () => {
+describe('chodang notice', function () {
+  this.timeout(60_000); // each command is a process of its own
   let world: World;
   let folder: ReturnType<typeof temporaryFolder>;
   let apiKey: string;

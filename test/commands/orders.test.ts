@@ -15,7 +15,8 @@ const rows = [
 ];
 const content = `${header}\n${rows.join('\n')}\n`;
 
-describe('chodang orders import', () => {
+describe('chodang orders import', function () {
+  this.timeout(60_000); // each command is a process of its own
   let database: Awaited<ReturnType<typeof migratedDatabase>>;
   let folder: ReturnType<typeof temporaryFolder>;
   let env: NodeJS.ProcessEnv;

@@ -6,7 +6,8 @@ import { openStore, type Store } from '../../src/store/store.ts';
 import { chodang } from '../support/cli.ts';
 import { freshDatabase } from '../support/servers.ts';
 
-describe('chodang seller and chodang migrate', () => {
+describe('chodang seller and chodang migrate', function () {
+  this.timeout(60_000); // each command is a process of its own
   let store: Store;
   let env: NodeJS.ProcessEnv;
   let drop: () => Promise<void>;
