@@ -108,6 +108,7 @@ function maySendAgain(
     if (sendingForMs > sendInFlightMs) return 'a send began and nobody recorded how it ended';
     return new InfrastructureError('another process may be sending this right now', {
       retryAfterMs: sendInFlightMs - sendingForMs,
+      countsForCircuit: false,
     });
   }
   if (!entry.redelivered && sendingForMs === undefined) return true;
@@ -151,7 +152,9 @@ async function send({ store, gateway, gatewayParallel }: Services, all: readonly
   if (forgetful) {
     await forgetSending(store, keysOf(sent.filter(({ outcome }) => wasNotSent(outcome))));
   } else {
-    const unsure = sent.filter(({ outcome }) => outcome instanceof InfrastructureError);
+    const unsure = sent.filter(
+      ({ outcome }) => outcome instanceof InfrastructureError && !outcome.nothingDone,
+    );
     await keepSending(store, keysOf(unsure), performance.now() - startedAt);
   }
   const others = mine ? all.filter((_, i) => !mine[i]) : [];
@@ -159,7 +162,9 @@ async function send({ store, gateway, gatewayParallel }: Services, all: readonly
 }
 
 const noOutcome: SendResult = { status: 'unconfirmed', reason: 'no outcome was returned' };
-const elsewhere = new InfrastructureError('another process began to send this, or settled it');
+const elsewhere = new InfrastructureError('another process began to send this, or settled it', {
+  countsForCircuit: false,
+});
 
 type Outcome = SendResult | InfrastructureError | GatewayRefused;
 const wasNotSent = (outcome: Outcome) => outcome instanceof Error || outcome.status === 'retriable';

@@ -1,7 +1,8 @@
+import { InfrastructureError } from '../pipeline/errors.ts';
 import type { FailedMessage } from '../pipeline/failed.ts';
-import { parseChunk } from '../rules/message.ts';
-import { wantedDelay } from '../rules/notice.ts';
-import { type FailedOrder, recordFailures } from '../store/failures.ts';
+import { Culprit, halve } from '../pipeline/halve.ts';
+import { failedOrdersOf } from '../rules/salvage.ts';
+import { type Failure, recordFailures } from '../store/failures.ts';
 import type { Log, Store } from '../store/store.ts';
 
 /**
@@ -16,8 +17,8 @@ export default function failures(services: {
   recorded: (step: string, errorClass: string) => void;
 }): (messages: readonly FailedMessage[]) => Promise<void> {
   return async (messages) => {
-    const all = messages.map((message) => ({ ...message, orders: ordersOf(message.content) }));
-    await recordFailures(services.store, all);
+    const all = messages.map((message) => ({ ...message, orders: failedOrdersOf(message.content) }));
+    await record(services.store, all);
     for (const { step, lane, messageId, errorClass, errorMessage, attempt, orders } of all) {
       services.recorded(step, errorClass);
       const noticeIds = [...new Set(orders.map(({ noticeId }) => noticeId))].slice(0, 10);
@@ -29,20 +30,19 @@ export default function failures(services: {
   };
 }
 
-/** Reads whose orders a message holds, as far as it can be read: that it can't may be why it failed. */
-function ordersOf(content: Buffer): FailedOrder[] {
-  const message = orUndefined(() => JSON.parse(content.toString('utf8')) as { chunks?: unknown } | null);
-  const chunks = Array.isArray(message?.chunks) ? (message.chunks as unknown[]) : [];
-  return chunks.flatMap((chunk) => {
-    const read = orUndefined(() => parseChunk(chunk));
-    return read ? read.items.map((item) => wantedDelay(read.header, item)) : [];
-  });
-}
-
-function orUndefined<Value>(read: () => Value): Value | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
+/**
+ * Records failures, and where one of them can't be (an order id that no index takes, say), that one without its
+ * orders: the messages behind it must not wait for it for ever.
+ */
+async function record(store: Store, all: readonly Failure[]): Promise<void> {
+  const run = async (some: readonly Failure[]) => {
+    await recordFailures(store, some);
+    return some.map(() => undefined);
+  };
+  const results = await halve(all, run, (error) => !(error instanceof InfrastructureError));
+  const culprits = all.filter((_, at) => results[at] instanceof Culprit);
+  await recordFailures(
+    store,
+    culprits.map((failure) => ({ ...failure, orders: [] })),
+  );
 }

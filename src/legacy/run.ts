@@ -2,6 +2,7 @@ import { notify } from '../notify.ts';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import { type NoticeChunk, parseChunk } from '../rules/message.ts';
 import { type NoticeHeader, type NoticeOrder, wantedDelay } from '../rules/notice.ts';
+import { failedOrdersOf } from '../rules/salvage.ts';
 import type { Services } from '../services.ts';
 import { delayOrders } from '../store/delay.ts';
 import { type Failure, recordFailures } from '../store/failures.ts';
@@ -55,7 +56,14 @@ async function runChunk(options: LegacyRunOptions, chunk: LegacyChunk): Promise<
   } catch (error) {
     log.error({ err: error, step: 'legacy', noticeId: chunk.noticeId }, 'a chunk can not be read: given up');
     await recordFailures(store, [
-      failureOf(services, chunk, error as Error, String(chunk.chunkNo), chunk.chunk, []),
+      failureOf(
+        services,
+        chunk,
+        error as Error,
+        String(chunk.chunkNo),
+        chunk.chunk,
+        failedOrdersOf(Buffer.from(`{"chunks":[${chunk.chunk}]}`)),
+      ),
     ]);
     return finishLegacyChunk(store, chunk);
   }

@@ -10,7 +10,7 @@ export interface CircuitOptions {
 /**
  * Keeps a step from hammering a server that is away.
  *
- * - *closed*: all is well; `failures` infrastructure errors in a row, or one that says so, open it.
+ * - *closed*: all is well; `failures` infrastructure errors in a row, or one that says so or how long to wait, open it.
  * - *open*: nothing is consumed. When `probeMs` have passed, `probeDue` turns true: one message may try.
  * - A success closes it; another failure keeps it open and starts the wait anew.
  */
@@ -49,7 +49,9 @@ export class Circuit {
 
   failed(error: InfrastructureError): void {
     this.#failuresInARow += 1;
-    const opens = !this.#open && (error.opensCircuit || this.#failuresInARow >= this.#options.failures);
+    // A server that says when to come back has said that it has had enough.
+    const enough = error.opensCircuit || error.retryAfterMs !== undefined;
+    const opens = !this.#open && (enough || this.#failuresInARow >= this.#options.failures);
     if (this.#open || opens)
       this.#probeAt = this.#now() + Math.max(this.#options.probeMs, error.retryAfterMs ?? 0);
     if (!opens) return;

@@ -1,3 +1,15 @@
+/** What is known of an infrastructure error besides its message; see the fields of `InfrastructureError`. */
+export interface InfrastructureErrorOptions {
+  cause?: unknown;
+  retryAfterMs?: number | undefined;
+  /** Default: false. */
+  opensCircuit?: boolean;
+  /** Default: true. */
+  countsForCircuit?: boolean;
+  /** Default: false. */
+  nothingDone?: boolean;
+}
+
 /**
  * Says that a server we depend on (Postgres, RabbitMQ, the gateway) can't be had right now.
  *
@@ -9,14 +21,17 @@ export class InfrastructureError extends Error {
   readonly retryAfterMs: number | undefined;
   /** True where waiting alone won't help (a refused key): the circuit opens at once and developers are told. */
   readonly opensCircuit: boolean;
+  /** False where this message alone must wait and the server is well: the circuit takes no notice. */
+  readonly countsForCircuit: boolean;
+  /** True where the server certainly did nothing of what it was asked, so that asking again repeats nothing. */
+  readonly nothingDone: boolean;
 
-  constructor(
-    message: string,
-    options: { cause?: unknown; retryAfterMs?: number | undefined; opensCircuit?: boolean } = {},
-  ) {
+  constructor(message: string, options: InfrastructureErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs;
     this.opensCircuit = options.opensCircuit ?? false;
+    this.countsForCircuit = options.countsForCircuit ?? true;
+    this.nothingDone = options.nothingDone ?? false;
   }
 }
 

@@ -246,7 +246,8 @@ function watch<Header, Item>(
   for (const [at, entry] of entries.entries()) {
     const answer = answers[at];
     if (answer?.kind === 'infrastructure') {
-      away = answer.error;
+      // One that counts for the circuit says more than one that doesn't.
+      if (!away?.countsForCircuit) away = answer.error;
       awayItems += 1;
     }
     if (answer?.kind !== 'retriable' || entry.attempt >= step.maxAttempts) continue;
@@ -257,9 +258,9 @@ function watch<Header, Item>(
   }
   for (const { error, attempt, items } of waiting.values())
     step.observer.retriable(step.name, lane, items, error, attempt);
-  if (!away) return step.circuit.succeeded();
-  step.observer.retriable(step.name, lane, awayItems, away, 'unchanged');
-  step.circuit.failed(away);
+  if (away) step.observer.retriable(step.name, lane, awayItems, away, 'unchanged');
+  if (away?.countsForCircuit) step.circuit.failed(away);
+  else if (awayItems < entries.length) step.circuit.succeeded();
 }
 
 function aboutOf<Header, Item>(step: Step<Header, Item>, entries: readonly Entry<Header, Item>[]): object {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig, Pool, type PoolClient, type QueryResultRow, types } from 'pg';
 import type { BaseLogger } from 'pino';
-import { blame, isCollision } from './unavailable.ts';
+import { blame, isCollision, unavailable } from './unavailable.ts';
 
 /** Something that takes SQL: the store (each statement a transaction of its own) or a transaction. */
 export interface Sql {
@@ -114,7 +114,9 @@ export async function transaction<T>(store: Store, work: (tx: Tx) => Promise<T>)
 }
 
 async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const client = await blamed(store.pool.connect());
+  const client = await store.pool.connect().catch((error: unknown) => {
+    throw unavailable(error);
+  });
   // Without a listener, a connection that breaks between two statements would end the process.
   let broken: Error | undefined;
   const onError = (error: Error) => {

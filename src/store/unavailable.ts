@@ -1,13 +1,15 @@
 import { InfrastructureError } from '../pipeline/errors.ts';
 
 /** SQLSTATE classes and codes that say Postgres can't serve anybody right now, whatever was asked. */
-const awayClasses = new Set(['08', '53']); // connection lost; out of connections, memory or disk
+const awayClasses = new Set(['08', '53', '58']); // connection lost; out of connections, memory or disk; I/O errors
 const awayCodes = new Set([
   '57P01', // an administrator shuts it down
   '57P02', // it crashed
   '57P03', // it is starting up
+  '57P04', // the database was dropped
   '57P05', // the session was idle too long
   '25P03', // the transaction was
+  '25P04', // the transaction took too long
   '57014', // a statement took longer than it may
   '55P03', // a lock was not to be had in time
   '25006', // read-only: this server is no longer the primary one
@@ -15,18 +17,13 @@ const awayCodes = new Set([
 /** Codes that waiting alone won't cure: wrong password, no such role, no such database. */
 const refusedCodes = new Set(['28P01', '28000', '3D000', '42501']);
 
-/** What Node says of a connection that can't be made, or breaks. */
-const socketCodes = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
+/**
+ * What Node says of a connection, a name, a certificate or a file handle: whatever it is, no statement is to
+ * blame. Its codes that begin with ERR_ are mistakes in a program, but for TLS.
+ */
+const isNodeCode = (code: string): boolean =>
+  code === 'EPIPE' || (code !== '' && !/^[0-9A-Z]{5}$/.test(code) && !/^ERR_(?!TLS|SSL)/.test(code));
+
 /** What pg and its pool say without any code. */
 const messages =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after calling end)/;
@@ -64,18 +61,27 @@ export function blame(error: unknown): Error {
   if (error instanceof InfrastructureError) return error;
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  const refused = refusedCodes.has(code);
   const away =
-    refused ||
+    refusedCodes.has(code) ||
     awayCodes.has(code) ||
     awayClasses.has(/^[0-9A-Z]{5}$/.test(code) ? code.slice(0, 2) : '') ||
-    socketCodes.has(code) ||
+    isNodeCode(code) ||
     isCollision(error) ||
     messages.test(message);
-  if (!away) return error instanceof Error ? error : new Error(message);
+  return away ? unavailable(error) : error instanceof Error ? error : new Error(message);
+}
+
+/**
+ * Turns whatever kept us from connecting into an `InfrastructureError`: TLS, files, ports or names, no message
+ * is to blame for a connection.
+ */
+export function unavailable(error: unknown): InfrastructureError {
+  if (error instanceof InfrastructureError) return error;
+  const code = codeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
   // Refused on both ::1 and 127.0.0.1 comes as an AggregateError with an empty message.
   return new InfrastructureError(`Postgres can't be had: ${message || code}`, {
     cause: error,
-    opensCircuit: refused,
+    opensCircuit: refusedCodes.has(code),
   });
 }

@@ -90,9 +90,7 @@ function readOrThrow(exchange: Exchange, notifications: readonly Notification[])
     if (exchange.begun) return undefined;
     throw new InfrastructureError(
       `the gateway can't be reached: ${exchange.error.message || codeOf(exchange.error)}`,
-      {
-        cause: exchange.error,
-      },
+      { cause: exchange.error, nothingDone: true },
     );
   }
   const { status, body } = exchange;
@@ -106,11 +104,12 @@ function readOrThrow(exchange: Exchange, notifications: readonly Notification[])
     case 403:
       throw new InfrastructureError(
         `the gateway refused our key with ${status}${quote(body)}; put a valid one in the configuration`,
-        { opensCircuit: true },
+        { opensCircuit: true, nothingDone: true },
       );
     case 429:
       throw new InfrastructureError(`the gateway is busy (429)${quote(body)}`, {
         retryAfterMs: readRetryAfter(exchange.retryAfter),
+        nothingDone: true,
       });
     default:
       return undefined;

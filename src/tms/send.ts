@@ -18,7 +18,7 @@ interface Call {
  * - A call that is refused is halved until the culprit stands alone: that one gets the `GatewayRefused`,
  *   its neighbours are sent.
  * - After an `InfrastructureError` no further call is begun: its own notifications and all that were still
- *   waiting get that error. Calls already under way get what they get.
+ *   waiting get that error (`nothingDone` for these). Calls already under way get what they get.
  * - Anything else that a gateway throws is a bug of ours, its outcome unknown: an `InfrastructureError` that
  *   opens the circuit where the same keys may be sent again, else `unconfirmed`.
  */
@@ -37,7 +37,7 @@ export async function sendAll(
   const sendWaiting = async () => {
     for (let call = waiting.shift(); call; call = waiting.shift()) {
       if (away) {
-        outcomes.fill(away, call.from, call.to);
+        outcomes.fill(notBegun(away), call.from, call.to);
         continue;
       }
       const sent = await sendOne(gateway, notifications.slice(call.from, call.to));
@@ -72,5 +72,9 @@ async function sendOne(
     return new InfrastructureError(message, { cause: error, opensCircuit: true });
   }
 }
+
+/** The same trouble, for a call that was not even begun. */
+const notBegun = ({ message, cause, retryAfterMs, opensCircuit }: InfrastructureError) =>
+  new InfrastructureError(message, { cause, retryAfterMs, opensCircuit, nothingDone: true });
 
 const unconfirmed = (reason: string): SendResult => ({ status: 'unconfirmed', reason });
