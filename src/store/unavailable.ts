@@ -26,7 +26,7 @@ const isNodeCode = (code: string): boolean =>
 
 /** What pg and its pool say without any code. */
 const messages =
-  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after calling end)/;
+  /^(Connection terminated|The server does not support SSL|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection error|Client was closed|Cannot use a pool after calling end)/;
 
 /** Two transactions got in each other's way; either may simply run again. */
 const collisions = new Set(['40P01', '40001']);

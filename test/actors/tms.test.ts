@@ -245,6 +245,16 @@ describe('the tms step', () => {
       assert.equal(gateway.told.length, 1);
     });
 
+    it('sends after an outage longer than the gateway remembers, if nothing can have been sent before', async () => {
+      const notice = await delayed(aNotice(), 'o-1');
+      gateway.answer = () => new InfrastructureError('refused the connection', { nothingDone: true });
+      assert.deepEqual(await run(anEntry(notice, 'o-1')), ['infrastructure']);
+      await passes(86_400_001);
+      gateway.answer = () => 'delivered';
+      assert.deepEqual(await run(anEntry(notice, 'o-1')), ['done']);
+      assert.deepEqual(await statesOf(store, notice), { 'o-1': 'notified' });
+    });
+
     it('waits, then calls it unconfirmed, with a gateway that recognizes no keys', async () => {
       gateway = toldGateway('never');
       services = theServices(store, gateway);

@@ -211,6 +211,147 @@ describe('a pipeline on RabbitMQ', () => {
     assert.equal(await pipeline.broker.get('weigh.failed'), undefined);
   });
 
+  it('lets an item wait without opening the circuit where the server is well', async () => {
+    const elsewhere = new InfrastructureError('somebody else weighs it', { countsForCircuit: false });
+    const weigh = noting(({ item }) =>
+      item.id === 'c0' && weigh.ran.length < 40 ? infrastructure(elsewhere) : done,
+    );
+    pipeline = await cratePipeline({ weigh: weigh.actor });
+    pipeline.start();
+    for (let at = 0; at < 10; at += 1)
+      await pipeline.send([crate('c0'), crate(`d${at}`)], 'express', `h${at}`);
+    await until(() => weigh.ran.length >= 40, { what: 'the waiting crate has come back again and again' });
+    await until(() => empty('weigh.express', 'weigh.retriable'), { what: 'all is weighed' });
+    assert.deepEqual(pipeline.seen.circuit, []);
+    assert(weigh.ran.every(({ attempt }) => attempt === 1));
+  });
+
+  it('lets the living copy of a message run where a dead one was gathered before it', async () => {
+    const weigh = noting(() => done);
+    pipeline = await cratePipeline(
+      { weigh: weigh.actor },
+      {
+        // As after a lost channel: the first copy can't be settled any more, and the same message comes again.
+        wrap: (broker) => ({
+          ...broker,
+          subscribe: (queue, onDelivery) =>
+            broker.subscribe(queue, (delivery) => {
+              let checks = 0;
+              onDelivery({
+                ...delivery,
+                alive: () => checks++ === 0,
+                ack: () => assert.fail('acked a dead copy'),
+              });
+              onDelivery(delivery);
+            }),
+        }),
+      },
+    );
+    pipeline.start();
+    await pipeline.send([crate('c0')]);
+    await until(() => empty('weigh.express'), { what: 'the queue is empty' });
+    await until(() => weigh.ran.length === 1, { what: 'the living copy ran' });
+  });
+
+  it('keeps the type of a message that it hands back', async () => {
+    let away = true;
+    const weigh = noting(() =>
+      away ? infrastructure(new InfrastructureError('away', { opensCircuit: true })) : done,
+    );
+    pipeline = await cratePipeline({ weigh: weigh.actor });
+    pipeline.start();
+    await pipeline.send(crates(1));
+    await until(() => pipeline.seen.circuit.length === 1, { what: 'the circuit has opened' });
+    await pipeline.broker.publish({
+      exchange: exchanges.steps,
+      routingKey: 'weigh.express',
+      content: Buffer.from('{"chunks":[{"header":{"name":"x"},"items":[{"id":"of v2"}]}]}'),
+      type: 'weigh.v2',
+      messageId: randomUUID(),
+      headers: {},
+    });
+    away = false;
+    const message = await until(() => pipeline.broker.get('weigh.failed'), {
+      what: 'the unknown type has failed',
+    });
+    assert.equal(message.type, 'weigh.v2');
+    assert(!weigh.ran.some(({ id }) => id === 'of v2'));
+    message.ack();
+  });
+
+  it('probes two steps at once without leaving a delivery behind', async () => {
+    let away = true;
+    const moody = () =>
+      noting(() =>
+        away ? infrastructure(new InfrastructureError('away', { opensCircuit: true })) : forward,
+      );
+    const [weigh, bake] = [moody(), moody()];
+    pipeline = await cratePipeline({ weigh: weigh.actor, bake: bake.actor });
+    pipeline.start();
+    await pipeline.send(crates(3));
+    await pipeline.broker.publish({
+      exchange: exchanges.steps,
+      routingKey: 'bake.express',
+      content: Buffer.from('{"chunks":[{"header":{"name":"b"},"items":[{"id":"b0"}]}]}'),
+      type: 'bake.v1',
+      messageId: randomUUID(),
+      headers: {},
+    });
+    await until(() => pipeline.seen.circuit.length === 2, { what: 'both circuits have opened' });
+    const tries = weigh.sizes.length + bake.sizes.length;
+    await until(() => weigh.sizes.length + bake.sizes.length >= tries + 6, { what: 'both have probed' });
+    away = false;
+    const ranBefore = bake.ran.length;
+    const baked = new Set<string>();
+    const all = () => {
+      for (const { id } of bake.ran.slice(ranBefore)) baked.add(id);
+      return ['c0', 'c1', 'c2', 'b0'].every((id) => baked.has(id));
+    };
+    await until(all, { what: 'every crate has been baked' });
+  });
+
+  it('holds no more than its prefetch, however long a batch takes', async () => {
+    const gate = aGate();
+    let held = 0;
+    const actor: CrateActor = {
+      run: async (batch) => {
+        await gate.opened;
+        return batch.map(() => done);
+      },
+    };
+    const lanes = { prefetch: 5, batch: { size: 5, waitMs: 1 } };
+    pipeline = await cratePipeline(
+      { weigh: actor },
+      {
+        steps: { weigh: stepOptions({}, lanes) },
+        wrap: (broker) => ({
+          ...broker,
+          subscribe: (queue, onDelivery) =>
+            broker.subscribe(queue, (delivery) => {
+              held += 1;
+              onDelivery({
+                ...delivery,
+                alive: () => delivery.alive(),
+                ack: () => {
+                  held -= 1;
+                  delivery.ack();
+                },
+              });
+            }),
+        }),
+      },
+    );
+    for (let at = 0; at < 100; at += 1) await pipeline.send([crate(`c${at}`)]);
+    pipeline.start();
+    await until(() => held > 0, { what: 'the batch has begun' });
+    const before = pipeline.seen.batches.length;
+    await new Promise((resolve) => setTimeout(resolve, 20 * 40)); // forty looks of the supervisor
+    assert(held <= 5, `held ${held} messages`);
+    assert.equal(pipeline.seen.batches.length, before);
+    gate.open();
+    await until(() => empty('weigh.express'), { what: 'all are weighed' });
+  });
+
   it('treats a thrown infrastructure error like an answered one', async () => {
     let tries = 0;
     const attempts: number[] = [];

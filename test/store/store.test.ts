@@ -93,6 +93,7 @@ describe('the store', () => {
     ['nobody listens', async () => ({ url: 'postgres://x@127.0.0.1:1/x', end: () => undefined })],
     ['the host is unknown', async () => ({ url: 'postgres://x@chodang.invalid/x', end: () => undefined })],
     ['nobody answers', silentServer],
+    ['it speaks no TLS and we insist', async () => ({ url: `${url}?sslmode=require`, end: () => undefined })],
   ];
   for (const [when, start] of away)
     it(`blames Postgres when ${when}`, async () => {
