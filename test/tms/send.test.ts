@@ -83,7 +83,11 @@ describe('sendAll', () => {
     assert.equal(calls, 2);
     assert.equal(outcomes.length, 50);
     assert.ok(outcomes.slice(0, 10).every(isDelivered));
-    assert.ok(outcomes.slice(10).every((outcome) => outcome === error));
+    assert.ok(outcomes.slice(10, 20).every((outcome) => outcome === error));
+    assert.ok(
+      outcomes.slice(20).every(isNotBegun),
+      'what was never begun can be told from what may have arrived',
+    );
   });
 
   it('waits for calls that are under way when another finds the gateway away', async () => {
@@ -104,7 +108,8 @@ describe('sendAll', () => {
       { parallel: 2 },
     );
     assert.ok(outcomes.slice(0, 10).every(isDelivered));
-    assert.ok(outcomes.slice(10).every((outcome) => outcome === error));
+    assert.ok(outcomes.slice(10, 20).every((outcome) => outcome === error));
+    assert.ok(outcomes.slice(20).every(isNotBegun));
   });
 
   it('never throws: a gateway that breaks its contract leaves the outcome unknown', async () => {
@@ -138,4 +143,6 @@ async function breaks(): Promise<never> {
 
 const delivered = ({ key }: Notification): SendResult => ({ status: 'delivered', gatewayId: `id of ${key}` });
 const statusOf = (outcome: SendOutcome) => (outcome instanceof Error ? outcome.name : outcome.status);
+const isNotBegun = (outcome: SendOutcome) =>
+  outcome instanceof InfrastructureError && outcome.message === 'away' && outcome.nothingDone;
 const isDelivered = (outcome: SendOutcome) => statusOf(outcome) === 'delivered';
