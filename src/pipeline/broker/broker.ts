@@ -5,11 +5,12 @@ import {
   connect,
   type RecoveringChannelModel,
 } from 'amqplib';
-import { InfrastructureError, UnroutableError } from '../errors.ts';
+import { InfrastructureError } from '../errors.ts';
 import type { Publication } from '../message.ts';
 import type { TopologyOptions } from '../topology.ts';
 import { declareTopology, FatalTopologyError } from './declare.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
+import { publishConfirmed } from './publish.ts';
 import { RecoveringSubscription, type Subscription } from './subscription.ts';
 
 export type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
@@ -209,45 +210,8 @@ export function openBroker(options: BrokerOptions): Broker {
   };
 
   return {
-    async publish({ exchange, routingKey, content, type, messageId, headers }) {
-      const channel = await publishingChannel();
-      await new Promise<void>((resolve, reject) => {
-        const confirmed = (error: unknown) => {
-          if (returned.delete(messageId))
-            reject(
-              new UnroutableError(
-                `RabbitMQ has no queue bound to ${exchange} for ${routingKey}, which this process ` +
-                  'had declared; it is being declared again',
-              ),
-            );
-          else if (error)
-            reject(
-              new InfrastructureError(`RabbitMQ did not confirm a message to ${routingKey}`, {
-                cause: error,
-              }),
-            );
-          else resolve();
-        };
-        try {
-          channel.publish(
-            exchange,
-            routingKey,
-            content,
-            {
-              persistent: true,
-              mandatory: true,
-              contentType: 'application/json',
-              type,
-              messageId,
-              timestamp: Math.floor(Date.now() / 1000),
-              headers,
-            },
-            confirmed,
-          );
-        } catch (cause) {
-          reject(new InfrastructureError('RabbitMQ closed the publishing channel', { cause }));
-        }
-      });
+    async publish(publication) {
+      await publishConfirmed(await publishingChannel(), publication, returned);
     },
 
     subscribe(queue, onDelivery) {
