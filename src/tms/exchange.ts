@@ -34,7 +34,7 @@ export class AnswerTimeoutError extends Error {
  */
 export function post(
   pool: Pool,
-  request: { path: string; headers: Record<string, string>; body: string; timeoutMs: number },
+  request: { path: string; headers: Record<string, string>; body: Uint8Array; timeoutMs: number },
 ): Promise<Exchange> {
   return new Promise((resolve) => {
     let begun = false;

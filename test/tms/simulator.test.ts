@@ -170,8 +170,9 @@ describe('the simulator', function () {
     });
   }
 
-  for (const [what, body] of Object.entries({
+  for (const [what, body] of Object.entries<string | Buffer<ArrayBuffer>>({
     'no JSON': '<xml>',
+    'bytes that are no UTF-8': Buffer.from('{"notifications":"\xc3"}', 'latin1'),
     'no notifications': '{}',
     'an empty list': '{"notifications":[]}',
     'a notification that is none': '{"notifications":[null]}',

@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, existsSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, ftruncateSync, openSync, readSync } from 'node:fs';
 import type { Notification } from '../gateway.ts';
 
 /** One accepted call as a line of the file holds it. */
@@ -10,6 +10,7 @@ export interface Entry {
 }
 
 const newline = 0x0a;
+const pieceBytes = 4 * 1024 * 1024;
 
 /**
  * The file that lets an account survive the end of its process: a line of JSON per accepted call, only ever
@@ -22,9 +23,8 @@ export class JournalFile {
   readonly #file: number;
 
   constructor(path: string, read: (entry: Entry) => void) {
-    const kept = existsSync(path) ? readEntries(readFileSync(path), read) : 0;
-    this.#file = openSync(path, 'a');
-    ftruncateSync(this.#file, kept);
+    this.#file = openSync(path, 'a+');
+    ftruncateSync(this.#file, readEntries(this.#file, read));
   }
 
   /** Appends one call in one write; `body` is the call's JSON as it came. */
@@ -47,12 +47,22 @@ export class JournalFile {
   }
 }
 
-/** Returns how many bytes hold whole entries. */
-function readEntries(content: Buffer, read: (entry: Entry) => void): number {
-  let start = 0;
-  for (let end = content.indexOf(newline); end >= 0; end = content.indexOf(newline, start)) {
-    read(JSON.parse(content.toString('utf8', start, end)) as Entry);
-    start = end + 1;
+/** Reads in pieces, since a file may be larger than any buffer. Returns how many bytes hold whole entries. */
+function readEntries(file: number, read: (entry: Entry) => void): number {
+  const piece = Buffer.alloc(pieceBytes);
+  let begun: Buffer[] = [];
+  let kept = 0;
+  for (let position = 0; ; ) {
+    const got = readSync(file, piece, 0, pieceBytes, position);
+    if (got === 0) return kept;
+    let start = 0;
+    for (let end = piece.indexOf(newline); end >= 0 && end < got; end = piece.indexOf(newline, start)) {
+      read(JSON.parse(Buffer.concat([...begun, piece.subarray(start, end)]).toString()) as Entry);
+      begun = [];
+      start = end + 1;
+      kept = position + start;
+    }
+    begun.push(Buffer.from(piece.subarray(start, got)));
+    position += got;
   }
-  return start;
 }
