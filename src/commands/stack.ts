@@ -6,6 +6,7 @@ import { zkCli } from '../stack/zookeeper.ts';
 interface Options {
   name: string;
   json?: boolean;
+  wipe?: boolean;
 }
 
 const examples = `
@@ -30,10 +31,12 @@ export function stackCommand(): Command {
     },
   );
 
-  add('down', 'stops all of it; the data stays').action(async ({ name, json }: Options) => {
-    await stackDown({ name });
-    process.stdout.write(json ? '{}\n' : 'The stack is down.\n');
-  });
+  add('down', 'stops all of it; the data stays')
+    .option('--wipe', 'deletes its data too: the next "up" begins with empty servers')
+    .action(async ({ name, json, wipe }: Options) => {
+      await stackDown({ name, wipe });
+      process.stdout.write(json ? '{}\n' : `The stack is down${wipe ? ', and its data deleted' : ''}.\n`);
+    });
 
   add('status', 'shows where each server is, and whether it is up').action(
     async ({ name, json }: Options) => {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { lock } from './lock.ts';
 import { installMissing } from './packages.ts';
@@ -72,11 +73,13 @@ export async function stackUp(
   }
 }
 
-/** Stops every server of the stack and leaves no process of it; its data stays. */
-export async function stackDown(options: StackId = {}): Promise<void> {
+/** Stops every server of the stack and leaves no process of it. Its data stays, unless `wipe` says otherwise. */
+export async function stackDown(options: StackId & { wipe?: boolean | undefined } = {}): Promise<void> {
   const release = await lock(join(stackDir(options), 'lock'), 'alone');
   try {
-    await Promise.all(Object.values(stackServers(options)).map((server) => server.stop()));
+    const servers = Object.values(stackServers(options));
+    await Promise.all(servers.map((server) => server.stop()));
+    if (options.wipe) for (const { dir } of servers) rmSync(dir, { recursive: true, force: true });
   } finally {
     await release();
   }

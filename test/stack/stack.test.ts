@@ -146,6 +146,17 @@ describe('the stack of a clone', function () {
     const { tms } = await stackStatus(other.id);
     assert.notEqual(tms.url, null, 'the other clone goes on');
   });
+
+  it('keeps its data through a "down", and is empty after one that wipes it', async () => {
+    const tables = async () =>
+      sql(
+        (await stackUp(one.id)).postgres.url,
+        "select tablename from pg_tables where schemaname = 'public' order by 1",
+      );
+    assert.deepEqual(await tables(), [{ tablename: 'harvest' }]);
+    await stackDown({ ...one.id, wipe: true });
+    assert.deepEqual(await tables(), []);
+  });
 });
 
 describe('chodang stack', function () {
