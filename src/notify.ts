@@ -3,11 +3,13 @@ import { InfrastructureError } from './pipeline/errors.ts';
 import { stillTrue } from './rules/judge.ts';
 import type { NoticeHeader, NoticeOrder, ShipDate } from './rules/notice.ts';
 import type { Services } from './services.ts';
+import type { OrderKey } from './store/batch.ts';
 import {
   beginSending,
   type Ending,
   forgetSending,
   keepSending,
+  type RowVersion,
   readToSend,
   recordEndings,
   type ToSend,
@@ -23,6 +25,8 @@ interface Sending {
   readonly entry: NoticeEntry;
   /** Its place in the batch. */
   readonly at: number;
+  /** The version of its row in the ledger. */
+  row: RowVersion;
   readonly notification: Notification;
 }
 
@@ -50,15 +54,16 @@ export async function notify(
     if (what === undefined) return;
     if ('state' in what) endings.push(what);
     else if ('kind' in what) answers[at] = what;
-    else toSend.push({ entry, at, notification: what });
+    else toSend.push({ entry, at, row: (found[at] as ToSend).row, notification: what });
   });
 
-  for (const { at, outcome } of await send(services, toSend)) {
-    const entry = batch[at] as NoticeEntry;
+  const outcomes = await send(services, toSend);
+  for (const [i, { entry, at, row }] of toSend.entries()) {
+    const outcome = outcomes[i] ?? noOutcome;
     if (outcome instanceof InfrastructureError) answers[at] = infrastructure(outcome);
     else if (outcome instanceof GatewayRefused) answers[at] = retriable(outcome);
     else if (outcome.status === 'retriable') answers[at] = retriable(new NotSentError(outcome.reason));
-    else endings.push(endingOf(entry, outcome));
+    else endings.push(endingOf(keyOf(entry), row, outcome));
   }
   await recordEndings(services.store, endings);
   return answers;
@@ -76,20 +81,21 @@ function decide(
   found: ToSend | undefined,
   today: ShipDate,
 ): Notification | Ending | Answer<NoticeOrder> | undefined {
-  const { noticeId, orderId } = keyOf(entry);
+  const key = keyOf(entry);
+  const { noticeId } = key;
   if (!found) {
     return failed(
-      new Error(`expected order ${orderId} of notice ${noticeId} in the ledger as delayed, found no row`),
+      new Error(`expected order ${key.orderId} of notice ${noticeId} in the ledger as delayed, found no row`),
     );
   }
   if (found.state !== 'delayed') return undefined;
+  const { row } = found;
   const sentBefore = maySendAgain(services, entry, found);
   if (sentBefore instanceof InfrastructureError) return infrastructure(sentBefore);
-  if (sentBefore !== true) return { noticeId, orderId, state: 'unconfirmed', note: sentBefore };
+  if (sentBefore !== true) return { ...key, row, state: 'unconfirmed', note: sentBefore };
   const rejectReason = stillTrue(found.order, noticeId, found.newShipDate, today);
-  if (rejectReason) return { noticeId, orderId, state: 'rejected', rejectReason };
-  if (found.customer.phone === '')
-    return { noticeId, orderId, state: 'undeliverable', note: 'no phone number' };
+  if (rejectReason) return { ...key, row, state: 'rejected', rejectReason };
+  if (found.customer.phone === '') return { ...key, row, state: 'undeliverable', note: 'no phone number' };
   try {
     return notificationOf(services, entry, found);
   } catch (error) {
@@ -136,45 +142,58 @@ function notificationOf({ templates }: Services, entry: NoticeEntry, found: ToSe
   return { key, to: customer.phone, locale: customer.locale, template, text };
 }
 
-/** Sends, and sees to it that the ledger knows of every send whose outcome it may never learn. */
-async function send({ store, gateway, gatewayParallel }: Services, all: readonly Sending[]) {
+/**
+ * Sends, and sees to it that the ledger knows of every send whose outcome it may never learn.
+ *
+ * Returns one outcome for each, in order; where it has to write to a row, `row` is the new version.
+ */
+async function send(
+  { store, gateway, gatewayParallel }: Services,
+  all: readonly Sending[],
+): Promise<Outcome[]> {
   if (all.length === 0) return [];
   const forgetful = gateway.idempotentForMs === undefined;
-  const mine = forgetful ? await beginSending(store, keysOf(all)) : undefined;
-  const sending = mine ? all.filter((_, i) => mine[i]) : all;
+  const mine = forgetful ? await beginSending(store, keysOf(all)) : all.map(({ row }) => row);
+  const sending = all.filter((one, i) => {
+    one.row = mine[i] ?? one.row;
+    return mine[i] !== undefined;
+  });
   const startedAt = performance.now();
   const outcomes = await sendAll(
     gateway,
     sending.map(({ notification }) => notification),
     { parallel: gatewayParallel },
   );
-  const sent = sending.map((one, i) => ({ ...one, outcome: outcomes[i] ?? noOutcome }));
   if (forgetful) {
-    await forgetSending(store, keysOf(sent.filter(({ outcome }) => wasNotSent(outcome))));
+    await forgetSending(store, keysOf(sending.filter((_, i) => wasNotSent(outcomes[i]))));
   } else {
-    const unsure = sent.filter(
-      ({ outcome }) => outcome instanceof InfrastructureError && !outcome.nothingDone,
-    );
+    const unsure = sending.filter((_, i) => mayHaveBeenSent(outcomes[i]));
     await keepSending(store, keysOf(unsure), performance.now() - startedAt);
   }
-  const others = mine ? all.filter((_, i) => !mine[i]) : [];
-  return [...sent, ...others.map((one) => ({ ...one, outcome: elsewhere }))];
+  let sent = 0;
+  return all.map((_, i) => (mine[i] ? (outcomes[sent++] ?? noOutcome) : elsewhere));
 }
 
+type Outcome = SendResult | InfrastructureError | GatewayRefused;
 const noOutcome: SendResult = { status: 'unconfirmed', reason: 'no outcome was returned' };
 const elsewhere = new InfrastructureError('another process began to send this, or settled it', {
   countsForCircuit: false,
 });
 
-type Outcome = SendResult | InfrastructureError | GatewayRefused;
-const wasNotSent = (outcome: Outcome) => outcome instanceof Error || outcome.status === 'retriable';
+const wasNotSent = (outcome: Outcome | undefined) =>
+  outcome instanceof Error || outcome?.status === 'retriable';
+const mayHaveBeenSent = (outcome: Outcome | undefined) =>
+  outcome instanceof InfrastructureError && !outcome.nothingDone;
 
-function endingOf(entry: NoticeEntry, result: Exclude<SendResult, { status: 'retriable' }>): Ending {
-  const { noticeId, orderId } = keyOf(entry);
+function endingOf(
+  { noticeId, sellerId, orderId }: OrderKey,
+  row: RowVersion,
+  result: Exclude<SendResult, { status: 'retriable' }>,
+): Ending {
   if (result.status === 'delivered')
-    return { noticeId, orderId, state: 'notified', gatewayId: result.gatewayId };
+    return { noticeId, sellerId, orderId, row, state: 'notified', gatewayId: result.gatewayId };
   const state = result.status === 'permanent' ? 'undeliverable' : 'unconfirmed';
-  return { noticeId, orderId, state, note: result.reason };
+  return { noticeId, sellerId, orderId, row, state, note: result.reason };
 }
 
 const keyOf = ({ header, item }: NoticeEntry) => ({

@@ -33,6 +33,7 @@ export type Answer<Item> =
   | { readonly kind: 'infrastructure'; readonly error: InfrastructureError };
 
 export const forward = { kind: 'forward' } as const;
+export const forwardAs = <Item>(item: Item) => ({ kind: 'forward', item }) as const;
 export const done = { kind: 'done' } as const;
 export const retriable = (error: Error) => ({ kind: 'retriable', error }) as const;
 export const failed = (error: Error) => ({ kind: 'failed', error }) as const;

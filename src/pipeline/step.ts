@@ -89,7 +89,7 @@ export async function runBatch<Header, Item>(
   watch(step, lane, entries, answers);
 
   let ran = 0; // how many of `entries` have been passed: they are those of the parcels, in order, without repeats
-  const forwarded: Entry<Header, Item>[] = [];
+  const forwarded: Pick<Entry<Header, Item>, 'header' | 'item'>[] = [];
   const waiting = new Map<string, { headers: WaitingHeaders; entries: Entry<Header, Item>[] }>();
   const failing = new Map<string, { error: Error; attempt: number; entries: Entry<Header, Item>[] }>();
   const rejected: Delivery[] = [];
@@ -106,7 +106,7 @@ export async function runBatch<Header, Item>(
     for (const [at, outcome] of outcomes.entries()) {
       const entry = parcel.entries[at] as Entry<Header, Item>;
       if (outcome.kind === 'forward')
-        forwarded.push(outcome.item === undefined ? entry : { ...entry, item: outcome.item });
+        forwarded.push(outcome.item === undefined ? entry : { header: entry.header, item: outcome.item });
       else if (outcome.kind === 'retriable') wait(waiting, entry, entry.attempt);
       else if (outcome.kind === 'infrastructure') wait(waiting, entry, entry.attempt - 1);
       else if (outcome.kind === 'failed') {

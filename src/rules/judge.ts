@@ -48,7 +48,7 @@ export function judge(
  * the day may have passed.
  */
 export function stillTrue(
-  order: Order | undefined,
+  order: Pick<Order, 'status' | 'lastNoticeId'> | undefined,
   noticeId: string,
   newShipDate: ShipDate,
   today: ShipDate,

@@ -26,6 +26,10 @@ const noticeId: Check = {
   expected: 'a UUID in lower case',
   holds: (value) => typeof value === 'string' && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(value),
 };
+const version: Check = {
+  expected: 'a number as text',
+  holds: (value) => typeof value === 'string' && /^\d{1,10}$/.test(value),
+};
 
 const headerFields = checks<NoticeHeader>({
   noticeId,
@@ -43,6 +47,7 @@ const orderFields = checks<NoticeOrder>({
   newShipDate: date,
   reason,
   detail: text,
+  version,
 });
 const neededInOrder = ['orderId'] as const;
 

@@ -54,6 +54,8 @@ export interface NoticeOrder {
   newShipDate?: ShipDate;
   reason?: ReasonCode;
   detail?: string;
+  /** The version of the order that validation judged; whoever changes the order makes it another. */
+  version?: string;
 }
 
 /** What a notice wants of one order: the date that holds for it, and its reason and detail where it has its own. */
@@ -64,6 +66,8 @@ export interface WantedDelay {
   newShipDate: ShipDate;
   reason: ReasonCode | undefined;
   detail: string | undefined;
+  /** The version of the order for which this was judged to be all right; undefined if it has to be judged. */
+  version: string | undefined;
 }
 
 /** Puts a header and one of its orders together. */
@@ -74,4 +78,5 @@ export const wantedDelay = (header: NoticeHeader, item: NoticeOrder): WantedDela
   newShipDate: item.newShipDate ?? header.newShipDate,
   reason: item.reason,
   detail: item.detail,
+  version: item.version,
 });

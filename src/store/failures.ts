@@ -1,5 +1,5 @@
 import type { ShipDate } from '../rules/notice.ts';
-import type { OrderKey } from './ledger.ts';
+import type { OrderKey } from './batch.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
 /** A message that a step gave up, or an order that the legacy run did. */

@@ -1,6 +1,6 @@
 import type { ShipDate } from '../rules/notice.ts';
 import type { OrderStatus } from '../rules/order.ts';
-import { column } from './columns.ts';
+import { column } from './batch.ts';
 import type { Sql } from './store.ts';
 
 /** An order as the shop's order system tells of it. */

@@ -1,13 +1,17 @@
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
-import type { Order, OrderStatus } from '../rules/order.ts';
-import { column } from './columns.ts';
-import { keyColumns, type LedgerState, type OrderKey } from './ledger.ts';
+import type { Order } from '../rules/order.ts';
+import { batchOf, column, keyColumns, type OrderKey } from './batch.ts';
+import type { LedgerState } from './ledger.ts';
 import { type Sql, type Store, transaction } from './store.ts';
+import { StaleRead } from './unavailable.ts';
 
 /** What the ledger says of a delay that a customer is to be told of. */
 export interface ToSend {
   state: LedgerState;
-  order: Order | undefined;
+  /** Which version of the ledger's row this is: whoever changes it makes another. */
+  row: RowVersion;
+  /** What tells whether the delay still is true; undefined if the order is gone. */
+  order: Pick<Order, 'status' | 'lastNoticeId'> | undefined;
   oldShipDate: ShipDate;
   newShipDate: ShipDate;
   /** How long ago the row was written, in ms, by Postgres's clock. */
@@ -17,22 +21,29 @@ export interface ToSend {
   customer: { name: string; phone: string; locale: string; product: string };
 }
 
+/** Where a version of a row lies, and who wrote it. Together they find it without its index, or not at all. */
+export interface RowVersion {
+  tid: string;
+  xmin: string;
+}
+
 /** How a delay ends; `note` is the gateway's own explanation. */
-export interface Ending extends Omit<OrderKey, 'sellerId'> {
+export interface Ending extends OrderKey {
   state: Exclude<LedgerState, 'delayed' | 'failed'>;
+  /** The version of its row, if that was `delayed`. */
+  row?: RowVersion | undefined;
   gatewayId?: string;
   note?: string;
   rejectReason?: RejectReason;
 }
 
 const read = `
-  select k.i::int, l.state, l.old_ship_date, l.new_ship_date, l.age, l.sending,
-         o.status, o.promised_ship_date, o.expected_ship_date, o.delay_count, o.last_notice_id,
-         o.customer_name, o.phone, o.locale, o.product
-  from unnest($1::uuid[], $2::text[], $3::text[]) with ordinality as k (notice_id, seller_id, order_id, i)
+  select k.i::int, l.state, l.tid, l.writer, l.old_ship_date, l.new_ship_date, l.age, l.sending,
+         o.status, o.last_notice_id, o.customer_name, o.phone, o.locale, o.product
+  from ${batchOf()} k
   join lateral (
-    select *, extract(epoch from now() - created_at)::float8 * 1000 as age,
-           extract(epoch from now() - sending_at)::float8 * 1000 as sending
+    select *, ctid as tid, xmin as writer, date_part('epoch', now() - created_at) * 1000 as age,
+           date_part('epoch', now() - sending_at) * 1000 as sending
     from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0
   ) l on true
   left join lateral (
@@ -42,14 +53,13 @@ const read = `
 type ReadRow = [
   i: number,
   state: LedgerState,
+  tid: string,
+  xmin: string,
   oldShipDate: ShipDate | null,
   newShipDate: ShipDate,
   ageMs: number,
   sendingForMs: number | null,
-  status: OrderStatus | null,
-  promised: ShipDate,
-  expected: ShipDate,
-  delayCount: number,
+  status: Order['status'] | null,
   lastNoticeId: string | null,
   name: string | null,
   phone: string | null,
@@ -61,14 +71,12 @@ type ReadRow = [
 export async function readToSend(db: Sql, keys: readonly OrderKey[]): Promise<(ToSend | undefined)[]> {
   const all = keys.map((): ToSend | undefined => undefined);
   for (const row of await db.rows<ReadRow>(read, keyColumns(keys))) {
-    const [i, state, oldShipDate, newShipDate, ageMs, sendingForMs, status, promisedShipDate] = row;
-    const [, , , , , , , , expectedShipDate, delayCount, lastNoticeId, name, phone, locale, product] = row;
-    const { sellerId, orderId } = keys[i - 1] as OrderKey;
+    const [i, state, tid, xmin, oldShipDate, newShipDate, ageMs, sendingForMs] = row;
+    const [, , , , , , , , status, lastNoticeId, name, phone, locale, product] = row;
     all[i - 1] = {
       state,
-      order: status
-        ? { sellerId, orderId, status, promisedShipDate, expectedShipDate, delayCount, lastNoticeId }
-        : undefined,
+      row: { tid, xmin },
+      order: status ? { status, lastNoticeId } : undefined,
       oldShipDate: oldShipDate ?? newShipDate,
       newShipDate,
       ageMs,
@@ -83,31 +91,36 @@ export async function readToSend(db: Sql, keys: readonly OrderKey[]): Promise<(T
 // `delayed` in its statistics, and the whole of it would be read to find that nothing in no time: minutes.
 const stillDelayed = (and = '') => `
   l.notice_id = k.notice_id and l.order_id = k.order_id and coalesce(l.state = 'delayed' ${and}, false)`;
-const joined = (and?: string) =>
-  `from unnest($1::uuid[], $2::text[]) as k (notice_id, order_id) where ${stillDelayed(and)}`;
+const joined = (and?: string) => `from ${batchOf()} k where ${stillDelayed(and)}`;
 
 /**
- * Commits that these are about to be sent, and tells, in their order, which of them are ours to send now.
+ * Commits that these are about to be sent, and returns, in their order, the new version of each row that is ours
+ * to send now.
  *
  * The others were settled meanwhile, or somebody else is sending them.
  */
-export async function beginSending(store: Store, keys: readonly OrderKey[]): Promise<boolean[]> {
+export async function beginSending(
+  store: Store,
+  keys: readonly OrderKey[],
+): Promise<(RowVersion | undefined)[]> {
   const rows = await transaction(store, (tx) =>
-    tx.rows<[string, string]>(
+    tx.rows<[string, string, string, string]>(
       `update ledger l set sending_at = now() ${joined('and l.sending_at is null')}
-       returning l.notice_id, l.order_id`,
-      noticesAndOrders(keys),
+       returning l.notice_id, l.order_id, l.ctid, l.xmin`,
+      keyColumns(keys),
     ),
   );
-  const ours = new Set(rows.map(([noticeId, orderId]) => `${noticeId}/${orderId}`));
-  return keys.map(({ noticeId, orderId }) => ours.has(`${noticeId}/${orderId}`));
+  const ours = new Map(
+    rows.map(([noticeId, orderId, tid, xmin]) => [`${noticeId}/${orderId}`, { tid, xmin }]),
+  );
+  return keys.map(({ noticeId, orderId }) => ours.get(`${noticeId}/${orderId}`));
 }
 
 /** Takes back what `beginSending` wrote, for what was certainly not sent. */
 export async function forgetSending(store: Store, keys: readonly OrderKey[]): Promise<void> {
   if (keys.length === 0) return;
   await transaction(store, (tx) =>
-    tx.query(`update ledger l set sending_at = null ${joined()}`, noticesAndOrders(keys)),
+    tx.query(`update ledger l set sending_at = null ${joined()}`, keyColumns(keys)),
   );
 }
 
@@ -116,38 +129,57 @@ export async function keepSending(store: Store, keys: readonly OrderKey[], msAgo
   if (keys.length === 0) return;
   await transaction(store, (tx) =>
     tx.query(
-      `update ledger l set sending_at = coalesce(l.sending_at, now() - $3::float8 * interval '1 millisecond') ${joined()}`,
-      [...noticesAndOrders(keys), msAgo],
+      `update ledger l set sending_at = coalesce(l.sending_at, now() - $5::float8 * interval '1 millisecond') ${joined()}`,
+      [...keyColumns(keys), msAgo],
     ),
   );
 }
 
-/** Records how delays ended; what is no longer `delayed` is left as it is. */
+/**
+ * Records how delays ended; what is no longer `delayed` is left as it is.
+ *
+ * A row that is still the version it was when it was read is found where it lies, without its index. Should
+ * any have changed since, all are looked for by their keys.
+ */
 export async function recordEndings(store: Store, endings: readonly Ending[]): Promise<void> {
   if (endings.length === 0) return;
-  await transaction(store, (tx) =>
-    tx.query(
-      `update ledger l
-       set state = k.state, gateway_id = k.gateway_id, note = k.note, reject_reason = k.reject_reason,
-           settled_at = now()
-       from unnest($1::uuid[], $2::text[], $3::ledger_state[], $4::text[], $5::text[], $6::text[])
-         as k (notice_id, order_id, state, gateway_id, note, reject_reason)
-       where ${stillDelayed()}`,
-      [
-        ...noticesAndOrders(endings),
-        column(endings, (ending) => ending.state),
-        column(endings, (ending) => withoutNul(ending.gatewayId)),
-        column(endings, (ending) => withoutNul(ending.note)),
-        column(endings, (ending) => ending.rejectReason),
-      ],
-    ),
-  );
+  const columns = [
+    column(endings, (ending) => ending.state),
+    column(endings, (ending) => withoutNul(ending.gatewayId)),
+    column(endings, (ending) => withoutNul(ending.note)),
+    column(endings, (ending) => ending.rejectReason),
+  ];
+  await transaction(store, async (tx, run) => {
+    if (run === 1 && endings.every(({ row }) => row)) {
+      const [ended] = await tx.rows<[number]>(endVersions, [
+        column(endings, ({ row }) => row?.tid),
+        column(endings, ({ row }) => row?.xmin),
+        ...columns,
+      ]);
+      if (ended?.[0] !== endings.length) throw new StaleRead('a row of the ledger changed since it was read');
+    } else await tx.query(endKeys, [...keyColumns(endings), ...columns]);
+  });
 }
 
-const noticesAndOrders = (keys: readonly Omit<OrderKey, 'sellerId'>[]) => [
-  column(keys, (key) => key.noticeId),
-  column(keys, (key) => key.orderId),
-];
+const end = (from: string, where: string) => `
+  update ledger l
+  set state = k.state, gateway_id = k.gateway_id, note = k.note, reject_reason = k.reject_reason, settled_at = now()
+  from ${from} k
+  where ${where}`;
+const ending = { state: 'ledger_state', gateway_id: 'text', note: 'text', reject_reason: 'text' };
+const endKeys = end(batchOf(ending), stillDelayed());
+const endVersions = `
+  with ended as (
+    ${end(
+      `(
+        select * from unnest($1::tid[], $2::xid[], $3::ledger_state[], $4::text[], $5::text[], $6::text[])
+          as u (tid, writer, ${Object.keys(ending).join(', ')})
+      )`,
+      'l.ctid = k.tid and l.xmin = k.writer',
+    )}
+    returning 1
+  )
+  select count(*)::int from ended`;
 
 /** What a gateway says must not keep us from recording that it sent: Postgres takes no NUL. */
 const withoutNul = (text: string | undefined) => text?.replaceAll('\0', '');

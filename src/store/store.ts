@@ -97,14 +97,14 @@ const maxRuns = 6;
 /**
  * Runs `work` in one transaction, and again from the start if it lost to another one (a deadlock, a `StaleRead`).
  *
- * So `work` must change nothing but the database. Whatever it throws rolls back and is thrown on; a lost
+ * `run` counts from 1. `work` must change nothing but the database. Whatever it throws rolls back and is thrown on; a lost
  * connection is an `InfrastructureError`, and then whether a commit under way took place is unknown.
  * Plans use indexes wherever there is one: meant for lookups by key, not for reports.
  */
-export async function transaction<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transaction<T>(store: Store, work: (tx: Tx, run: number) => Promise<T>): Promise<T> {
   for (let run = 1; ; run++) {
     try {
-      return await once(store, work);
+      return await once(store, (tx) => work(tx, run));
     } catch (error) {
       if (!isCollision(error) || run === maxRuns) throw blame(error);
       store.log.debug({ err: error, run }, 'a transaction lost to another one, and runs again');

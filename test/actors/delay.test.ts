@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import delay from '../../src/actors/delay.ts';
+import validation from '../../src/actors/validation.ts';
 import { InfrastructureError } from '../../src/pipeline/errors.ts';
+import { addDays } from '../../src/rules/dates.ts';
+import type { NoticeHeader } from '../../src/rules/notice.ts';
 import { type Store, transaction } from '../../src/store/store.ts';
 import {
   emptyTables,
@@ -12,7 +15,7 @@ import {
   storeOrders,
 } from '../support/database.ts';
 import { theServices, toldGateway } from '../support/gateway.ts';
-import { aNotice, anEntry } from '../support/makers.ts';
+import { aNotice, anEntry, aToday } from '../support/makers.ts';
 import { until } from '../support/wait.ts';
 
 describe('the delay step', () => {
@@ -43,19 +46,22 @@ describe('the delay step', () => {
     await transaction(store, async (tx) => {
       await tx.query('select 1 from orders where order_id = $1 for update', [orderId]);
       working = work();
-      await until(
-        async () => {
-          const [row] = await store.query(
-            `select count(*)::int as n from pg_stat_activity
-             where wait_event_type = 'Lock' and datname = current_database()`,
-          );
-          return row?.['n'] === waiting;
-        },
-        { what: 'all wait for the lock' },
-      );
+      await untilWaiting(waiting);
     });
     return working as Promise<T>;
   }
+
+  const untilWaiting = (waiting: number) =>
+    until(
+      async () => {
+        const [row] = await store.query(
+          `select count(*)::int as n from pg_stat_activity
+           where wait_event_type = 'Lock' and datname = current_database()`,
+        );
+        return row?.['n'] === waiting;
+      },
+      { what: 'all wait for the lock' },
+    );
 
   it('changes the order and writes the ledger', async () => {
     await storeOrders(store, ['o-1', 'o-2']);
@@ -183,5 +189,92 @@ describe('the delay step', () => {
     );
     assert.deepEqual(await readLedger(store), []);
     assert.equal((await orderIs('o-1'))?.['delays'], 0);
+  });
+
+  describe('with what validation judged', () => {
+    /** What validation forwards of these orders, which must be all of them. */
+    async function judged(notice: NoticeHeader, ...orderIds: string[]) {
+      const batch = orderIds.map((orderId) => anEntry(notice, orderId));
+      const answers = await validation(theServices(store, toldGateway())).run(batch);
+      return answers.map((answer) => {
+        assert.ok(answer.kind === 'forward' && answer.item?.version, 'expected it to be judged all right');
+        return anEntry(notice, answer.item);
+      });
+    }
+
+    it('changes the orders and writes the ledger in one statement, and judges nothing again', async () => {
+      await storeOrders(store, ['o-1', 'o-2']);
+      const notice = aNotice({ detail: 'Hail' });
+      const batch = await judged(notice, 'o-2', 'o-1');
+      const strict = { ...theServices(store, toldGateway()), limits: { maxDaysLate: 0, maxDelays: 0 } };
+      lostTransactions.length = 0;
+      const answers = await delay(strict).run(batch);
+      assert.deepEqual(
+        answers.map(({ kind }) => kind),
+        ['forward', 'forward'],
+      );
+      assert.deepEqual(lostTransactions, []);
+      assert.deepEqual(await statesOf(store, notice), { 'o-1': 'delayed', 'o-2': 'delayed' });
+      assert.deepEqual(await orderIs('o-1'), { date: '2026-11-29', delays: 1, notice: notice.noticeId });
+      assert.equal((await readLedger(store))[0]?.oldShipDate, aToday);
+    });
+
+    it('judges all of a batch again if one order has changed since', async () => {
+      await storeOrders(store, ['o-1', 'o-2', 'o-3']);
+      const notice = aNotice();
+      const batch = await judged(notice, 'o-1', 'o-2', 'o-3');
+      await store.query("update orders set status = 'canceled' where order_id = 'o-2'");
+      await store.query("delete from orders where order_id = 'o-3'");
+      assert.deepEqual(await run(...batch), ['forward', 'done', 'done']);
+      assert.deepEqual(await statesOf(store, notice), {
+        'o-1': 'delayed',
+        'o-2': 'rejected ORDER_CANCELED',
+        'o-3': 'rejected ORDER_NOT_FOUND',
+      });
+      assert.equal((await orderIs('o-1'))?.['delays'], 1);
+    });
+
+    it('judges again what somebody changes while it waits for the lock', async () => {
+      await storeOrders(store, ['o-1', 'o-2']);
+      const notice = aNotice();
+      const batch = await judged(notice, 'o-1', 'o-2');
+      let answers: Promise<string[]> | undefined;
+      await transaction(store, async (tx) => {
+        await tx.query("update orders set status = 'shipped' where order_id = 'o-2'");
+        answers = run(...batch);
+        await untilWaiting(1);
+      });
+      assert.deepEqual(await answers, ['forward', 'done']);
+      assert.deepEqual(await statesOf(store, notice), { 'o-1': 'delayed', 'o-2': 'rejected ORDER_SHIPPED' });
+    });
+
+    it('lets two notices for one order, judged side by side, count one after the other', async () => {
+      await storeOrders(store, ['o-1']);
+      const [first, second] = [aNotice(), aNotice({ newShipDate: '2026-12-05' })];
+      const batch = [...(await judged(second, 'o-1')), ...(await judged(first, 'o-1'))];
+      assert.deepEqual(await run(...batch), ['forward', 'done']);
+      assert.deepEqual(await statesOf(store, first), { 'o-1': 'rejected OVERTAKEN' });
+      assert.deepEqual(await orderIs('o-1'), { date: '2026-12-05', delays: 1, notice: second.noticeId });
+    });
+
+    it('forwards again what it delayed before, without delaying it twice', async () => {
+      await storeOrders(store, ['o-1', 'o-2']);
+      const notice = aNotice();
+      const batch = await judged(notice, 'o-1', 'o-2');
+      assert.deepEqual(await run(...batch.slice(0, 1)), ['forward']);
+      assert.deepEqual(await run(...batch), ['forward', 'forward']);
+      assert.deepEqual([(await orderIs('o-1'))?.['delays'], (await orderIs('o-2'))?.['delays']], [1, 1]);
+    });
+
+    it('judges again once the day has passed', async () => {
+      await storeOrders(store, ['o-1']);
+      const notice = aNotice();
+      const batch = await judged(notice, 'o-1');
+      const later = { ...theServices(store, toldGateway()), today: () => addDays(notice.newShipDate, 1) };
+      const answers = await delay(later).run(batch);
+      assert.deepEqual(answers, [{ kind: 'done' }]);
+      assert.deepEqual(await statesOf(store, notice), { 'o-1': 'rejected DATE_IN_PAST' });
+      assert.equal((await orderIs('o-1'))?.['delays'], 0);
+    });
   });
 });

@@ -94,6 +94,7 @@ describe('importing orders', () => {
       newShipDate,
       reason: undefined,
       detail: undefined,
+      version: undefined,
     };
     assert.deepEqual(await delayOrders(store, [wanted], aToday, { maxDaysLate: 30, maxDelays: 3 }), [
       'delayed',

@@ -8,7 +8,7 @@ describe('reading a chunk', () => {
   const header = aNotice({ reason: 'ETC', detail: 'The well ran dry', traceparent: '00-a-b-01' });
   const items = [
     { orderId: '주문-1' },
-    { orderId: 'o-2', newShipDate: '2026-12-01', reason: 'WEATHER', detail: 'Hail' },
+    { orderId: 'o-2', newShipDate: '2026-12-01', reason: 'WEATHER', detail: 'Hail', version: '4294967295' },
   ];
 
   it('takes what was written', () =>
@@ -63,6 +63,11 @@ describe('reading a chunk', () => {
     [/^items\[0\]\.orderId: .*got 17/, 'an order id that is a number', { header, items: [{ orderId: 17 }] }],
     [/^items\[0\]\.orderId: .*got ""/, 'an empty order id', { header, items: [{ orderId: '' }] }],
     [/^items\[0\]\.orderId: .*got nothing/, 'no order id', { header, items: [{ reason: 'WEATHER' }] }],
+    [
+      /^items\[0\]\.version: expected a number as text, got "x"/,
+      'a version that is none',
+      { header, items: [{ orderId: 'o-1', version: 'x' }] },
+    ],
     [
       /^items\[1\]\.phone: unknown field/,
       'an unknown field of an order',

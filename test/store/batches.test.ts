@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
-import { wantedDelay } from '../../src/rules/notice.ts';
+import { type WantedDelay, wantedDelay } from '../../src/rules/notice.ts';
+import { column } from '../../src/store/batch.ts';
 import { delayOrders } from '../../src/store/delay.ts';
 import { readOrders } from '../../src/store/ledger.ts';
-import { beginSending, forgetSending, keepSending, recordEndings } from '../../src/store/sending.ts';
+import {
+  beginSending,
+  type Ending,
+  forgetSending,
+  keepSending,
+  readToSend,
+  recordEndings,
+  type ToSend,
+} from '../../src/store/sending.ts';
 import type { Store } from '../../src/store/store.ts';
-import { emptyTables, migratedDatabase, storeOrders } from '../support/database.ts';
+import { emptyTables, migratedDatabase, statesOf, storeOrders } from '../support/database.ts';
 import { aNotice, aToday } from '../support/makers.ts';
 
 describe('batches in Postgres', () => {
@@ -27,8 +36,9 @@ describe('batches in Postgres', () => {
     for (let i = 0; i < wanted.length; i += 500)
       await recordEndings(
         store,
-        wanted.slice(i, i + 500).map(({ noticeId, orderId }) => ({
+        wanted.slice(i, i + 500).map(({ noticeId, sellerId, orderId }) => ({
           noticeId,
+          sellerId,
           orderId,
           state: 'notified' as const,
           gatewayId: '01900000-0000-7000-8000-000000000000',
@@ -63,12 +73,71 @@ describe('batches in Postgres', () => {
     await keepSending(store, batch, 0);
     await recordEndings(
       store,
-      batch.map(({ noticeId, orderId }) => ({ noticeId, orderId, state: 'unconfirmed' as const })),
+      batch.map((key) => ({ ...key, state: 'unconfirmed' as const })),
     );
     const after = await rowsRead();
     assert.equal(after.ledger - before.ledger, 6 * batch.length);
     assert.equal(after.orders - before.orders, 2 * batch.length);
   });
+
+  it('take a judgement, and how it ended, straight to the rows that were read', async () => {
+    await storeOrders(store, ids);
+    const notice = aNotice();
+    const wanted = ids.map((orderId) => wantedDelay(notice, { orderId }));
+    const found = await readOrders(store, wanted);
+    const judged = wanted.map((one, i) => ({ ...one, version: found[i]?.version })).slice(0, 2_000);
+    const before = await rowsRead();
+    await delayOrders(store, judged, aToday, limits);
+    const between = await rowsRead();
+    assert.deepEqual(
+      { orders: between.orders - before.orders, ledger: between.ledger - before.ledger },
+      { orders: judged.length, ledger: 0 },
+    );
+    const rows = await readToSend(store, judged);
+    const read = await rowsRead();
+    await recordEndings(store, endingsOf(judged, rows));
+    assert.equal((await rowsRead()).ledger - read.ledger, 0);
+    assert.deepEqual(new Set(Object.values(await statesOf(store, notice))), new Set(['notified']));
+  });
+
+  it('record the other endings where one row was settled by somebody else meanwhile', async () => {
+    await storeOrders(store, ids.slice(0, 3));
+    const notice = aNotice();
+    const wanted = ids.slice(0, 3).map((orderId) => wantedDelay(notice, { orderId }));
+    await delayOrders(store, wanted, aToday, limits);
+    const rows = await readToSend(store, wanted);
+    await store.query("update ledger set state = 'failed' where order_id = $1", [ids[1]]);
+    await recordEndings(store, endingsOf(wanted, rows));
+    assert.deepEqual(Object.values(await statesOf(store, notice)), ['notified', 'failed', 'notified']);
+  });
+
+  /** That all were notified, as the ledger's rows were when they were read. */
+  const endingsOf = (wanted: readonly WantedDelay[], rows: readonly (ToSend | undefined)[]): Ending[] =>
+    wanted.map(({ noticeId, sellerId, orderId }, i) => ({
+      noticeId,
+      sellerId,
+      orderId,
+      row: rows[i]?.row,
+      state: 'notified',
+    }));
+
+  const columns: [string, (string | number | null | undefined)[]][] = [
+    ['text', ['a', '', null, undefined, 'null', '{', ',']],
+    ['text', ['"', '\\', 'a"\\b', '\n\t', '주문', '\u2028', '🌽']],
+    ['text', [null, undefined]],
+    ['int', [1, null, -2]],
+  ];
+  for (const [type, values] of columns)
+    it(`hand over ${type} ${JSON.stringify(values)} as it is`, async () => {
+      const rows = await store.query(
+        `select v from unnest($1::${type}[], $2::int[]) as u (v, i) order by i`,
+        [column(values, (value) => value), column([...values.keys()], (at) => at)],
+      );
+      assert.deepEqual(
+        rows.map(({ v }) => v),
+        values.map((value) => value ?? null),
+      );
+    });
 
   /** How many rows statements have read so far, by table. */
   async function rowsRead(): Promise<{ ledger: number; orders: number }> {

@@ -1,6 +1,6 @@
 import { type BaseLogger, pino } from 'pino';
 import type { NoticeHeader } from '../../src/rules/notice.ts';
-import { column } from '../../src/store/columns.ts';
+import { column } from '../../src/store/batch.ts';
 import type { LedgerState } from '../../src/store/ledger.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { type OrderRow, upsertOrders } from '../../src/store/orders.ts';
