@@ -19,10 +19,10 @@ checkNode();
 if (what === 'install') await prepare();
 else if (what === 'start') {
   await prepare({ build: true });
-  await handOver([path('dist', 'main.js'), 'demo', ...args]);
+  await handOver(path('dist', 'main.js'), ['demo', ...args]);
 } else if (what === 'test') {
   await prepare();
-  await handOver([path('node_modules', 'mocha', 'bin', 'mocha.js'), ...args]);
+  await handOver(process.execPath, [path('node_modules', 'mocha', 'bin', 'mocha.js'), ...args]);
 } else fail(`expected start, test or install, and not "${what}"`);
 
 function checkNode() {
@@ -93,8 +93,8 @@ async function stage(title, npmArgs) {
 }
 
 /** Runs a program of ours in our place: its terminal, its signals, its exit code are ours. */
-async function handOver(command) {
-  const { code, signal } = await ended(spawn(process.execPath, command, { cwd: root, stdio: 'inherit' }));
+async function handOver(command, commandArgs) {
+  const { code, signal } = await ended(spawn(command, commandArgs, { cwd: root, stdio: 'inherit' }));
   if (signal) process.kill(process.pid, signal);
   else process.exitCode = code;
 }

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32
 import { Command } from 'commander';
 import { demoCommand } from './commands/demo.ts';
 import { failedCommand } from './commands/failed.ts';
