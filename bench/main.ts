@@ -11,6 +11,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 interface Options {
   orders: number;
   runs: number;
+  bare?: boolean;
   json?: boolean;
 }
 
@@ -21,13 +22,14 @@ const program = new Command('bench')
   .argument('<scenario>', `one of: ${Object.keys(scenarios).join(', ')}`)
   .option('--orders <n>', 'orders in a run', wholeNumber, 30_000)
   .option('--runs <n>', 'measured runs, after one that only warms up', wholeNumber, 5)
+  .option('--bare', 'also measures, in turn, a bare process of the same design (bench/bare.ts)')
   .option('--json', 'prints one JSON object last')
-  .addHelpText('after', '\nExample:\n  $ npm run bench -- burst --orders 30000 --json')
-  .action(async (name: string, { orders, runs, json }: Options) => {
+  .addHelpText('after', '\nExample:\n  $ npm run bench -- burst --orders 30000 --bare --json')
+  .action(async (name: string, { orders, runs, bare, json }: Options) => {
     const scenario = scenarios[name as keyof typeof scenarios];
     if (!scenario)
       throw new InvalidArgumentError(`there is no scenario "${name}": ${Object.keys(scenarios).join(', ')}`);
-    const result = await scenario({ orders, runs, say });
+    const result = await scenario({ orders, runs, bare, say });
     process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, null, 2)}\n`);
   });
 

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -10,9 +10,22 @@ import { openStore } from '../src/store/store.ts';
 const name = 'bench';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Servers of the benchmark's own, and one Chodang process built from this source. `close` ends all of it. */
-export async function openBench(say: (line: string) => void) {
+/** A process that takes notices over HTTP. */
+export interface Subject {
+  address: string;
+  /** Its resident memory now, in MB. */
+  rssMb(): number;
+  /** Its processor time so far, in seconds. */
+  cpuSeconds(): number;
+}
+
+/**
+ * Opens empty servers of the benchmark's own, and one Chodang process built from this source; if asked to, the
+ * bare process (bare.ts) beside it, on the same servers. `close` ends all of it.
+ */
+export async function openBench(say: (line: string) => void, { bare = false } = {}) {
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  await stackDown({ name, wipe: true });
   const { postgres, rabbitmq, zookeeper, tms } = await stackUp({ name, log: say });
   const env = {
     ...process.env,
@@ -23,34 +36,37 @@ export async function openBench(say: (line: string) => void) {
     CHODANG_HTTP_PORT: '0',
     CHODANG_LOG_LEVEL: process.env['CHODANG_LOG_LEVEL'] ?? 'warn',
   };
-  const child = spawn(
-    process.execPath,
-    [...(process.env['BENCH_NODE_OPTIONS']?.split(' ') ?? []), 'dist/main.js', 'start', '--json'],
-    {
-      cwd: root,
-      env,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  const address = await new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`chodang start ended with ${code} before it was ready`)));
-    createInterface(child.stdout).on('line', (line) => {
-      if (line.startsWith('{"address":')) resolve((JSON.parse(line) as { address: string }).address);
-      else say(line);
+  const children: ChildProcess[] = [];
+  const start = async (command: string, ...args: string[]): Promise<Subject> => {
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(child);
+    const pid = child.pid ?? 0;
+    const address = await new Promise<string>((resolve, reject) => {
+      child.once('exit', (code) => reject(new Error(`${command} ended with ${code} before it was ready`)));
+      createInterface(child.stdout).on('line', (line) => {
+        if (line.startsWith('{"address":')) resolve((JSON.parse(line) as { address: string }).address);
+        else say(line);
+      });
     });
-  });
+    return {
+      address,
+      rssMb: () => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024,
+      cpuSeconds: () => cpuSecondsOf([pid]),
+    };
+  };
+  const chodang = await start('dist/main.js', 'start', '--json');
+  const bareArgs = [postgres.url, rabbitmq.url, tms.url].map(String);
+  const other = bare
+    ? await start(process.execPath, '--import', 'tsx', 'bench/bare.ts', ...bareArgs)
+    : undefined;
   const servers = stackServers({ name });
   const store = openStore({ url: postgres.url ?? '', poolSize: 2, log: pino({ level: 'silent' }) });
   return {
-    address,
+    chodang,
+    bare: other,
     store,
-    pid: child.pid ?? 0,
-    /** The process's resident memory, in MB. */
-    rssMb: (pid: number) =>
-      Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024,
-    /** Processor time used so far, in seconds; it tells more than the clock where the machine is shared. */
+    /** The servers' processor time so far, in seconds; it tells more than the clock where the machine is shared. */
     cpuSeconds: () => ({
-      chodangCpuSeconds: cpuSecondsOf([child.pid ?? 0]),
       postgresCpuSeconds: cpuSecondsOf(servers.postgres.pids),
       rabbitmqCpuSeconds: cpuSecondsOf(servers.rabbitmq.pids),
       simulatorCpuSeconds: cpuSecondsOf(servers.tms.pids),
@@ -59,10 +75,12 @@ export async function openBench(say: (line: string) => void) {
     delivered: async () =>
       (await (await fetch(`${tms.url}/v1/stats`)).json()) as { delivered: number; maxPerKey: number },
     async close() {
-      child.kill('SIGTERM');
-      if (child.exitCode === null) await once(child, 'exit');
+      for (const child of children) {
+        child.kill('SIGTERM');
+        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      }
       await store.close();
-      await stackDown({ name });
+      await stackDown({ name, wipe: true });
     },
   };
 }
