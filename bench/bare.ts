@@ -3,7 +3,7 @@
 // whatever goes wrong ends it. It shows what the machine could do, and is of no other use.
 //
 //   tsx bench/bare.ts POSTGRES_URL RABBITMQ_URL TMS_URL      prints its address
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { connect } from 'amqplib';
@@ -37,7 +37,7 @@ const send = (step: string, chunk: Chunk) =>
   new Promise<void>((resolve, reject) => {
     const message = Buffer.from(JSON.stringify(chunk));
     publishing.sendToQueue(`bare.${step}`, message, { persistent: true }, (error: unknown) =>
-      error ? reject(error as Error) : resolve(),
+      error instanceof Error ? reject(error) : resolve(),
     );
   });
 
@@ -146,7 +146,8 @@ await consume('validation', validate, 'delay');
 await consume('delay', delay, 'tms');
 await consume('tms', tell);
 
-const server = createServer(async (asked, answer) => {
+const server = createServer((asked, answer) => void take(asked, answer));
+async function take(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
   const sellerId = String(asked.headers['x-seller']);
   const body = JSON.parse((await buffer(asked)).toString()) as Omit<Chunk, 'noticeId' | 'sellerId'>;
   const notice = { ...body, noticeId: v7(), sellerId };
@@ -158,7 +159,7 @@ const server = createServer(async (asked, answer) => {
   answer.end(JSON.stringify({ noticeId: notice.noticeId }));
   await Promise.all(chunks.map((chunk) => send('validation', chunk)));
   await pool.query('update intake set done_at = now() where notice_id = $1', [notice.noticeId]);
-});
+}
 server.listen(0, '127.0.0.1', () => {
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   process.stdout.write(`${JSON.stringify({ address })}\n`);

@@ -175,9 +175,13 @@ function sentence(change: SwitchChange): string {
 }
 
 function plain(change: SwitchChange): object {
+  if (change.kind === 'malformed') {
+    const { kind, name, raw, version, error } = change;
+    return { kind, name, raw, version, error };
+  }
   if (change.kind !== 'value') return change;
-  const { rule, ...rest } = change;
-  return { ...rest, means: describeRule(rule) };
+  const { kind, name, raw, version, rule } = change;
+  return { kind, name, raw, version, means: describeRule(rule) };
 }
 
 const unknown = (name: string, registry: SwitchRegistry) =>

@@ -3,7 +3,7 @@ import { parseRule } from './parse.ts';
 import type { Rule } from './rule.ts';
 import type { SwitchState } from './switch.ts';
 import { SwitchValueError } from './value-error.ts';
-import type { Znode } from './zookeeper.ts';
+import type { Stamp, Znode } from './zookeeper.ts';
 
 /** Where things are said; a pino logger fits. */
 export interface SwitchLog {
@@ -20,23 +20,23 @@ export interface SwitchLog {
  * - `connected`: all values are up to date. - `away`: ZooKeeper can't be had, the last known values stay.
  */
 export type SwitchChange =
-  | {
-      readonly kind: 'value';
-      readonly name: string;
-      readonly raw: string;
-      readonly version: number;
-      readonly rule: Rule;
-    }
+  | ValueChange
   | { readonly kind: 'absent'; readonly name: string }
   | MalformedChange
   | { readonly kind: 'connected' }
   | { readonly kind: 'away'; readonly error: string };
 
-interface MalformedChange {
+interface ValueChange extends Stamp {
+  readonly kind: 'value';
+  readonly name: string;
+  readonly raw: string;
+  readonly rule: Rule;
+}
+
+interface MalformedChange extends Stamp {
   readonly kind: 'malformed';
   readonly name: string;
   readonly raw: string;
-  readonly version: number;
   /** What is wrong with it, every mistake. */
   readonly error: string;
 }
@@ -96,14 +96,15 @@ export class KnownSwitches {
     entry.seen = znode;
     // Read again after a reconnect, but nothing new; a znode that couldn't be read has no `seen`.
     if (same) return;
-    const { version } = znode;
-    const raw = znode.data.toString();
+    const { data, ...stamp } = znode;
+    const { version } = stamp;
+    const raw = data.toString();
     try {
-      const rule = parseRule(entry.definition, znode.data);
+      const rule = parseRule(entry.definition, data);
       entry.applied = { rule, version };
       entry.error = undefined;
       this.#log.info({ switch: name, value: raw, version }, 'switch has a new value');
-      this.#onChange({ kind: 'value', name, raw, version, rule });
+      this.#onChange({ kind: 'value', name, raw, rule, ...stamp });
     } catch (error) {
       if (!(error instanceof SwitchValueError)) throw error;
       entry.error = error.message;
@@ -112,7 +113,7 @@ export class KnownSwitches {
         { switch: name, value: raw, version, problems: error.problems },
         `switch "${name}" has a value that can't be used (${error.message}); ${kept} stays in use`,
       );
-      this.#onChange({ kind: 'malformed', name, raw, version, error: error.message });
+      this.#onChange({ kind: 'malformed', name, raw, error: error.message, ...stamp });
     }
   }
 

@@ -6,7 +6,9 @@ declare module 'node-zookeeper-client' {
   namespace zookeeper {
     interface Stat {
       version: number;
-      /** Milliseconds since 1970 as 8 bytes, big endian. */
+      /** 64-bit numbers come as 8 bytes, big endian; times are in milliseconds since 1970. */
+      czxid: Buffer;
+      mzxid: Buffer;
       mtime: Buffer;
     }
 
@@ -18,6 +20,7 @@ declare module 'node-zookeeper-client' {
       readonly connectionManager: ConnectionManager;
       connect(): void;
       close(): void;
+      addAuthInfo(scheme: string, auth: Buffer): void;
       getSessionTimeout(): number;
       getChildren(path: string, watcher: Watcher, callback: Callback<[string[]]>): void;
       getData(path: string, watcher: Watcher, callback: Callback<[Buffer | undefined, Stat]>): void;
@@ -28,6 +31,8 @@ declare module 'node-zookeeper-client' {
 
     interface ConnectionManager {
       socket?: Socket;
+      /** Of the last answer. */
+      zxid: Buffer;
       connectTimeoutHandler: NodeJS.Timeout | null;
       connect(): void;
       onSocketData(bytes: Buffer): void;

@@ -39,6 +39,8 @@ export interface Switches<Name extends string = string> {
   /** Decides in memory, at once, and never throws: in doubt it gives the fallback and says why. */
   evaluate(name: Name, context: SwitchContext): Evaluation;
   status(): SwitchesStatus<Name>;
+  /** Tells `listener` of each change from now on; gives a function that stops that. */
+  subscribe(listener: (change: SwitchChange) => void): () => void;
   /** Stops following; evaluation goes on with what is known, as `STALE`. Leaves no timer and no socket. */
   close(): Promise<void>;
 }
@@ -58,11 +60,15 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
   const parent = switchesPath(options.root);
   serversOf(connect);
 
+  const listeners = new Set<(change: SwitchChange) => void>();
+  if (options.onChange) listeners.add(options.onChange);
   const tell = (change: SwitchChange) => {
-    try {
-      options.onChange?.(change);
-    } catch (error) {
-      log.error({ err: error, change: change.kind }, 'onChange threw; the switches go on');
+    for (const listener of listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        log.error({ err: error, change: change.kind }, 'onChange threw; the switches go on');
+      }
     }
   };
   const known = new KnownSwitches(registry, log, tell);
@@ -114,6 +120,11 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
       switches: known.statuses() as Record<keyof Registry & string, SwitchStatus>,
       unregistered: known.unregistered(),
     }),
+    subscribe: (listener) => {
+      const own = (change: SwitchChange) => listener(change);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
     close: () => {
       awaySince ??= new Date();
       lastError ??= 'closed';

@@ -47,8 +47,9 @@ export async function writeSwitch(place: SwitchPlace, name: string, value: strin
 async function put(connection: Connection, parent: string, name: string, data: Buffer): Promise<Written> {
   const path = `${parent}/${name}`;
   while (true) {
-    const version = await connection.write(path, data);
-    if (version !== null) return { version, created: false };
+    const stamp = await connection.write(path, data);
+    if (stamp === 'conflict') continue;
+    if (stamp !== null) return { version: stamp.version, created: false };
     await makePath(connection, parent);
     if (await connection.create(path, data)) return { version: 0, created: true };
     // Somebody else made it in between: write over it.

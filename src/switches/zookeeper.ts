@@ -1,12 +1,21 @@
 import zookeeper from 'node-zookeeper-client';
 import { atMost } from './at-most.ts';
 
-/** A znode's value as it was read. */
-export interface Znode {
-  readonly data: Buffer;
+/** Which state of a znode this is. */
+export interface Stamp {
+  /** Counts the changes since it was created, from 0. */
   readonly version: number;
+  /** The transaction that created it; a znode that was deleted and made again has another. */
+  readonly czxid: bigint;
+  /** The transaction that wrote this value: unique, and growing over all znodes of an ensemble. */
+  readonly mzxid: bigint;
   /** When the server wrote it, by the server's clock. */
   readonly changedAt: Date;
+}
+
+/** A znode's value as it was read. */
+export interface Znode extends Stamp {
+  readonly data: Buffer;
 }
 
 /**
@@ -29,8 +38,13 @@ export interface Connection {
   exists(path: string, onChange?: () => void): Promise<boolean>;
   /** Makes the znode; false if it was there already. Its parent must be there. */
   create(path: string, data: Buffer): Promise<boolean>;
-  /** Replaces the value, whatever its version, and gives the new version; null if there is no such znode. */
-  write(path: string, data: Buffer): Promise<number | null>;
+  /**
+   * Replaces the value, and gives the new stamp; null if there is no such znode, `'conflict'` if it has another
+   * version than `version` (default: whatever version it has).
+   */
+  write(path: string, data: Buffer, version?: number): Promise<Stamp | 'conflict' | null>;
+  /** The last transaction that the server said it knows of. */
+  lastZxid(): bigint;
   /** Ends the session; leaves no timer and no socket. */
   close(): Promise<void>;
 }
@@ -98,7 +112,7 @@ export async function connectTo(
   }
 
   /** Asks the server; no answer in time is the end, for the client itself would wait forever. */
-  function ask<T>(send: (callback: (error: Error | null, result: T) => void) => void): Promise<T> {
+  function ask<T>(send: (callback: (error: Error | null, result?: T) => void) => void): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (end !== undefined) return reject(end);
       const timer = setTimeout(() => finish(`no answer within ${answerWithinMs} ms`), answerWithinMs);
@@ -110,7 +124,7 @@ export async function connectTo(
       const rejectOnEnd = (error: Error) => settle(() => reject(error));
       waiting.add(rejectOnEnd);
       send((error, result) =>
-        settle(() => (error === null || error === undefined ? resolve(result) : reject(error))),
+        settle(() => (error === null || error === undefined ? resolve(result as T) : reject(error))),
       );
     });
   }
@@ -178,13 +192,16 @@ export async function connectTo(
         nodeExists,
         ask<string>((callback) => client.create(path, data, callback)),
       )) !== null,
-    write: async (path, data) =>
-      (
-        await nullIf(
-          noNode,
-          ask<zookeeper.Stat>((callback) => client.setData(path, data, -1, callback)),
-        )
-      )?.version ?? null,
+    write: async (path, data, version = -1) => {
+      try {
+        return stampOf(await ask<zookeeper.Stat>((cb) => client.setData(path, data, version, cb)));
+      } catch (error) {
+        if (codeOf(error) === noNode) return null;
+        if (codeOf(error) === badVersion) return 'conflict';
+        throw error;
+      }
+    },
+    lastZxid: () => inner.zxid.readBigInt64BE(),
     close: () => (closing ??= close()),
   };
 }
@@ -192,21 +209,28 @@ export async function connectTo(
 const closeWithinMs = 1000;
 const noNode = zookeeper.Exception.NO_NODE;
 const nodeExists = zookeeper.Exception.NODE_EXISTS;
+const badVersion = zookeeper.Exception.BAD_VERSION;
 
-function znode(callback: (error: Error | null, znode: Znode) => void) {
-  return (error: Error | null, data: Buffer | undefined, stat: zookeeper.Stat | undefined) =>
-    callback(error, {
-      data: data ?? Buffer.alloc(0),
-      version: stat?.version ?? 0,
-      changedAt: new Date(Number(stat?.mtime.readBigInt64BE() ?? 0)),
-    });
+type ReadCallback = (error: Error | null, data: Buffer | undefined, stat: zookeeper.Stat | undefined) => void;
+
+function znode(callback: (error: Error | null, znode?: Znode) => void): ReadCallback {
+  return (error, data, stat) => callback(error, stat && { data: data ?? Buffer.alloc(0), ...stampOf(stat) });
 }
+
+const stampOf = ({ version, czxid, mzxid, mtime }: zookeeper.Stat): Stamp => ({
+  version,
+  czxid: czxid.readBigInt64BE(),
+  mzxid: mzxid.readBigInt64BE(),
+  changedAt: new Date(Number(mtime.readBigInt64BE())),
+});
+
+const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined);
 
 async function nullIf<T>(code: number, answer: Promise<T>): Promise<T | null> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === code) return null;
+    if (codeOf(error) === code) return null;
     throw error;
   }
 }
