@@ -27,7 +27,8 @@ export async function sendAll(
   notifications: readonly Notification[],
   { parallel }: { parallel: number },
 ): Promise<SendOutcome[]> {
-  const outcomes = new Array<SendOutcome>(notifications.length).fill(unconfirmed('not sent yet'));
+  const notSentYet = unconfirmed('not sent yet');
+  const outcomes = notifications.map((): SendOutcome => notSentYet);
   const waiting: Call[] = [];
   for (let from = 0; from < notifications.length; from += gateway.maxRecipients) {
     waiting.push({ from, to: Math.min(from + gateway.maxRecipients, notifications.length) });
