@@ -45,7 +45,9 @@ export async function notify(
   batch: readonly NoticeEntry[],
 ): Promise<Answer<NoticeOrder>[]> {
   const answers = batch.map((): Answer<NoticeOrder> => done);
-  const found = await readToSend(services.store, batch.map(keyOf));
+  const found = await readToSend(services.store, batch.map(keyOf), {
+    ages: batch.some(({ redelivered }) => redelivered),
+  });
   const today = services.today();
   const endings: Ending[] = [];
   const toSend: Sending[] = [];
@@ -118,7 +120,7 @@ function maySendAgain(
     });
   }
   if (!entry.redelivered && sendingForMs === undefined) return true;
-  if ((sendingForMs ?? ageMs) <= gateway.idempotentForMs) return true;
+  if ((sendingForMs ?? ageMs ?? Number.NaN) <= gateway.idempotentForMs) return true;
   return 'may have been sent, too long ago for the gateway to recognize it';
 }
 

@@ -14,8 +14,8 @@ export interface ToSend {
   order: Pick<Order, 'status' | 'lastNoticeId'> | undefined;
   oldShipDate: ShipDate;
   newShipDate: ShipDate;
-  /** How long ago the row was written, in ms, by Postgres's clock. */
-  ageMs: number;
+  /** How long ago the row was written, in ms, by Postgres's clock; undefined unless it was asked for. */
+  ageMs: number | undefined;
   /** How long ago a send whose outcome may be unknown began, in ms; undefined if none did. */
   sendingForMs: number | undefined;
   customer: { name: string; phone: string; locale: string; product: string };
@@ -42,7 +42,7 @@ const read = `
          o.status, o.last_notice_id, o.customer_name, o.phone, o.locale, o.product
   from ${batchOf()} k
   join lateral (
-    select *, ctid as tid, xmin as writer, date_part('epoch', now() - created_at) * 1000 as age,
+    select *, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - created_at) * 1000 end as age,
            date_part('epoch', now() - sending_at) * 1000 as sending
     from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0
   ) l on true
@@ -57,7 +57,7 @@ type ReadRow = [
   xmin: string,
   oldShipDate: ShipDate | null,
   newShipDate: ShipDate,
-  ageMs: number,
+  ageMs: number | null,
   sendingForMs: number | null,
   status: Order['status'] | null,
   lastNoticeId: string | null,
@@ -67,10 +67,18 @@ type ReadRow = [
   product: string | null,
 ];
 
-/** Reads what there is to send; one answer per key, in their order, undefined where the ledger has no row. */
-export async function readToSend(db: Sql, keys: readonly OrderKey[]): Promise<(ToSend | undefined)[]> {
+/**
+ * Reads what there is to send; one answer per key, in their order, undefined where the ledger has no row.
+ *
+ * `ages` asks for the age of each row too.
+ */
+export async function readToSend(
+  db: Sql,
+  keys: readonly OrderKey[],
+  { ages = false } = {},
+): Promise<(ToSend | undefined)[]> {
   const all = keys.map((): ToSend | undefined => undefined);
-  for (const row of await db.rows<ReadRow>(read, keyColumns(keys))) {
+  for (const row of await db.rows<ReadRow>(read, [...keyColumns(keys), ages])) {
     const [i, state, tid, xmin, oldShipDate, newShipDate, ageMs, sendingForMs] = row;
     const [, , , , , , , , status, lastNoticeId, name, phone, locale, product] = row;
     all[i - 1] = {
@@ -79,7 +87,7 @@ export async function readToSend(db: Sql, keys: readonly OrderKey[]): Promise<(T
       order: status ? { status, lastNoticeId } : undefined,
       oldShipDate: oldShipDate ?? newShipDate,
       newShipDate,
-      ageMs,
+      ageMs: ageMs ?? undefined,
       sendingForMs: sendingForMs ?? undefined,
       customer: { name: name ?? '', phone: phone ?? '', locale: locale ?? '', product: product ?? '' },
     };
