@@ -46,7 +46,7 @@ export async function notify(
 ): Promise<Answer<NoticeOrder>[]> {
   const answers = batch.map((): Answer<NoticeOrder> => done);
   const found = await readToSend(services.store, batch.map(keyOf), {
-    ages: batch.some(({ redelivered }) => redelivered),
+    withAges: batch.some(({ redelivered }) => redelivered),
   });
   const today = services.today();
   const endings: Ending[] = [];

@@ -1,3 +1,5 @@
+import type { Sql } from './store.ts';
+
 /** One order of one notice. */
 export interface OrderKey {
   noticeId: string;
@@ -56,4 +58,27 @@ export function batchOf(more: Readonly<Record<string, string>> = {}): string {
     select ($1::uuid[])[u.notice] as notice_id, ($2::text[])[u.notice] as seller_id, u.*
     from unnest(${arrays.join(', ')}) with ordinality as u (${names.join(', ')})
   )`;
+}
+
+/** Keeps the values of a column apart. No value may hold it: see `plain`. */
+const separator = '\u001f';
+const sqlSeparator = "E'\\x1f'";
+
+/** Writes the SQL of a text that people wrote, without the one character that would be taken for a separator. */
+export const plain = (text: string) => `translate(${text}, ${sqlSeparator}, ' ')`;
+
+/** Writes the `select` of what `readColumns` reads: each of `columns` as one text. */
+export const selectColumns = (columns: readonly string[]) =>
+  `select ${columns.map((each) => `string_agg(coalesce((${each})::text, ''), ${sqlSeparator})`).join(', ')}`;
+
+/**
+ * Reads rows as whole columns, null as ''. Thousands of rows take half the time that way: the driver makes an
+ * object of every row and a string of every value.
+ */
+export async function readColumns(db: Sql, sql: string, values: readonly unknown[]): Promise<string[][]> {
+  const [row = []] = await db.rows<(string | null)[]>(sql, values);
+  const columns = row.map((column) => (column === null ? [] : column.split(separator)));
+  if (columns.some(({ length }) => length !== columns[0]?.length))
+    throw new Error('a value holds the character that keeps the values of a column apart');
+  return columns;
 }

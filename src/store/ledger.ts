@@ -1,6 +1,6 @@
 import type { RejectReason, ShipDate, WantedDelay } from '../rules/notice.ts';
 import type { Order, OrderStatus } from '../rules/order.ts';
-import { batchOf, column, keyColumns, type OrderKey } from './batch.ts';
+import { batchOf, column, keyColumns, type OrderKey, readColumns, selectColumns } from './batch.ts';
 import type { Sql, Tx } from './store.ts';
 
 /** What became of one order of one notice. `delayed` is the only state in which there is still work to do. */
@@ -22,22 +22,10 @@ export interface Reject {
   oldShipDate: ShipDate | undefined;
 }
 
-type FoundRow = [
-  i: number,
-  state: LedgerState | null,
-  status: OrderStatus | null,
-  promised: ShipDate,
-  expected: ShipDate,
-  delayCount: number,
-  lastNoticeId: string | null,
-  version: string,
-];
-
 // Each lateral subquery with its `offset 0` stays one lookup by primary key per row of the batch, whatever the
 // planner believes of the tables' sizes: never a join that reads the whole table.
 const read = (from: string, lock: string) => `
-  select k.i::int, l.state, o.status, o.promised_ship_date, o.expected_ship_date, o.delay_count, o.last_notice_id,
-         o.version
+  ${selectColumns(['k.i', 'l.state', 'o.status', 'o.promised_ship_date', 'o.expected_ship_date', 'o.delay_count', 'o.last_notice_id', 'o.version'])}
   from ${from} k
   left join lateral (
     select *, xmin as version from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id ${lock}
@@ -54,7 +42,7 @@ const readAndLock = read(sorted, 'for update');
 
 /** Reads orders and their ledger rows; one answer per key, in the order of the keys. */
 export async function readOrders(db: Sql, keys: readonly OrderKey[]): Promise<Found[]> {
-  return found(keys, await db.rows<FoundRow>(readOnly, keyColumns(keys)));
+  return found(keys, await readColumns(db, readOnly, keyColumns(keys)));
 }
 
 /**
@@ -64,28 +52,28 @@ export async function readOrders(db: Sql, keys: readonly OrderKey[]): Promise<Fo
  * waited for locks: whoever writes must look out for rows that came in meanwhile (`StaleRead`).
  */
 export async function lockOrders(tx: Tx, keys: readonly OrderKey[]): Promise<Found[]> {
-  return found(keys, await tx.rows<FoundRow>(readAndLock, keyColumns(keys)));
+  return found(keys, await readColumns(tx, readAndLock, keyColumns(keys)));
 }
 
-function found(keys: readonly OrderKey[], rows: readonly FoundRow[]): Found[] {
+function found(keys: readonly OrderKey[], columns: readonly string[][]): Found[] {
+  const [places = [], states, statuses, promised, expected, delayCounts, lastNoticeIds, versions] = columns;
   const all = keys.map((): Found => ({ state: undefined, order: undefined, version: undefined }));
-  for (const [
-    i,
-    state,
-    status,
-    promisedShipDate,
-    expectedShipDate,
-    delayCount,
-    lastNoticeId,
-    version,
-  ] of rows) {
-    const one = all[i - 1] as Found;
-    one.state = state ?? undefined;
-    if (status === null) continue;
-    const { sellerId, orderId } = keys[i - 1] as OrderKey;
-    one.order = { sellerId, orderId, status, promisedShipDate, expectedShipDate, delayCount, lastNoticeId };
-    one.version = version;
-  }
+  places.forEach((place, at) => {
+    const { sellerId, orderId } = keys[Number(place) - 1] as OrderKey;
+    const one = all[Number(place) - 1] as Found;
+    one.state = (states?.[at] || undefined) as LedgerState | undefined;
+    if (!statuses?.[at]) return;
+    one.order = {
+      sellerId,
+      orderId,
+      status: statuses[at] as OrderStatus,
+      promisedShipDate: promised?.[at] as ShipDate,
+      expectedShipDate: expected?.[at] as ShipDate,
+      delayCount: Number(delayCounts?.[at]),
+      lastNoticeId: lastNoticeIds?.[at] || null,
+    };
+    one.version = versions?.[at];
+  });
   return all;
 }
 

@@ -1,6 +1,6 @@
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
 import type { Order } from '../rules/order.ts';
-import { batchOf, column, keyColumns, type OrderKey } from './batch.ts';
+import { batchOf, column, keyColumns, type OrderKey, plain, readColumns, selectColumns } from './batch.ts';
 import type { LedgerState } from './ledger.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 import { StaleRead } from './unavailable.ts';
@@ -38,8 +38,22 @@ export interface Ending extends OrderKey {
 }
 
 const read = `
-  select k.i::int, l.state, l.tid, l.writer, l.old_ship_date, l.new_ship_date, l.age, l.sending,
-         o.status, o.last_notice_id, o.customer_name, o.phone, o.locale, o.product
+  ${selectColumns([
+    'k.i',
+    'l.state',
+    'l.tid',
+    'l.writer',
+    'l.old_ship_date',
+    'l.new_ship_date',
+    'l.age',
+    'l.sending',
+    'o.status',
+    'o.last_notice_id',
+    plain('o.customer_name'),
+    plain('o.phone'),
+    plain('o.locale'),
+    plain('o.product'),
+  ])}
   from ${batchOf()} k
   join lateral (
     select *, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - created_at) * 1000 end as age,
@@ -50,48 +64,39 @@ const read = `
     select * from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id offset 0
   ) o on true`;
 
-type ReadRow = [
-  i: number,
-  state: LedgerState,
-  tid: string,
-  xmin: string,
-  oldShipDate: ShipDate | null,
-  newShipDate: ShipDate,
-  ageMs: number | null,
-  sendingForMs: number | null,
-  status: Order['status'] | null,
-  lastNoticeId: string | null,
-  name: string | null,
-  phone: string | null,
-  locale: string | null,
-  product: string | null,
-];
-
 /**
  * Reads what there is to send; one answer per key, in their order, undefined where the ledger has no row.
  *
- * `ages` asks for the age of each row too.
+ * `withAges` asks for the age of each row too.
  */
 export async function readToSend(
   db: Sql,
   keys: readonly OrderKey[],
-  { ages = false } = {},
+  { withAges = false } = {},
 ): Promise<(ToSend | undefined)[]> {
   const all = keys.map((): ToSend | undefined => undefined);
-  for (const row of await db.rows<ReadRow>(read, [...keyColumns(keys), ages])) {
-    const [i, state, tid, xmin, oldShipDate, newShipDate, ageMs, sendingForMs] = row;
-    const [, , , , , , , , status, lastNoticeId, name, phone, locale, product] = row;
-    all[i - 1] = {
-      state,
-      row: { tid, xmin },
-      order: status ? { status, lastNoticeId } : undefined,
-      oldShipDate: oldShipDate ?? newShipDate,
+  const columns = await readColumns(db, read, [...keyColumns(keys), withAges]);
+  const [places = [], states, tids, xmins, oldShipDates, newShipDates, ages, sendings, ...ofOrders] = columns;
+  const [statuses, lastNoticeIds, names, phones, locales, products] = ofOrders;
+  places.forEach((place, at) => {
+    const status = statuses?.[at] as Order['status'] | '';
+    const newShipDate = newShipDates?.[at] ?? '';
+    all[Number(place) - 1] = {
+      state: states?.[at] as LedgerState,
+      row: { tid: tids?.[at] ?? '', xmin: xmins?.[at] ?? '' },
+      order: status ? { status, lastNoticeId: lastNoticeIds?.[at] || null } : undefined,
+      oldShipDate: oldShipDates?.[at] || newShipDate,
       newShipDate,
-      ageMs: ageMs ?? undefined,
-      sendingForMs: sendingForMs ?? undefined,
-      customer: { name: name ?? '', phone: phone ?? '', locale: locale ?? '', product: product ?? '' },
+      ageMs: ages?.[at] ? Number(ages[at]) : undefined,
+      sendingForMs: sendings?.[at] ? Number(sendings[at]) : undefined,
+      customer: {
+        name: names?.[at] ?? '',
+        phone: phones?.[at] ?? '',
+        locale: locales?.[at] ?? '',
+        product: products?.[at] ?? '',
+      },
     };
-  }
+  });
   return all;
 }
 

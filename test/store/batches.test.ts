@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type WantedDelay, wantedDelay } from '../../src/rules/notice.ts';
-import { column } from '../../src/store/batch.ts';
+import { column, plain, readColumns, selectColumns } from '../../src/store/batch.ts';
 import { delayOrders } from '../../src/store/delay.ts';
 import { readOrders } from '../../src/store/ledger.ts';
 import {
@@ -138,6 +138,19 @@ describe('batches in Postgres', () => {
         values.map((value) => value ?? null),
       );
     });
+
+  it('come back as whole columns, whatever people wrote into them', async () => {
+    const read = (...columns: string[]) =>
+      readColumns(store, `${selectColumns(columns)} from unnest($1::text[]) with ordinality as u (v, i)`, [
+        ['a', null, '', '초당\n옥수수', 'b\u001fc'],
+      ]);
+    assert.deepEqual(await read('i', plain('v')), [
+      ['1', '2', '3', '4', '5'],
+      ['a', '', '', '초당\n옥수수', 'b c'],
+    ]);
+    await assert.rejects(read('i', 'v'), /keeps the values of a column apart/);
+    assert.deepEqual(await readColumns(store, `${selectColumns(['1', "'a'"])} where false`, []), [[], []]);
+  });
 
   /** How many rows statements have read so far, by table. */
   async function rowsRead(): Promise<{ ledger: number; orders: number }> {
