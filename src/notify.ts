@@ -15,8 +15,8 @@ import {
   type ToSend,
 } from './store/sending.ts';
 import { GatewayRefused, type Notification, type SendResult } from './tms/gateway.ts';
+import { type Render, renderer } from './tms/render.ts';
 import { sendAll } from './tms/send.ts';
-import { render } from './tms/templates.ts';
 
 type NoticeEntry = Entry<NoticeHeader, NoticeOrder>;
 
@@ -49,10 +49,11 @@ export async function notify(
     withAges: batch.some(({ redelivered }) => redelivered),
   });
   const today = services.today();
+  const render = renderer(services.templates);
   const endings: Ending[] = [];
   const toSend: Sending[] = [];
   batch.forEach((entry, at) => {
-    const what = decide(services, entry, found[at], today);
+    const what = decide(services, render, entry, found[at], today);
     if (what === undefined) return;
     if ('state' in what) endings.push(what);
     else if ('kind' in what) answers[at] = what;
@@ -60,13 +61,13 @@ export async function notify(
   });
 
   const outcomes = await send(services, toSend);
-  for (const [i, { entry, at, row }] of toSend.entries()) {
+  toSend.forEach(({ entry, at, row }, i) => {
     const outcome = outcomes[i] ?? noOutcome;
     if (outcome instanceof InfrastructureError) answers[at] = infrastructure(outcome);
     else if (outcome instanceof GatewayRefused) answers[at] = retriable(outcome);
     else if (outcome.status === 'retriable') answers[at] = retriable(new NotSentError(outcome.reason));
     else endings.push(endingOf(keyOf(entry), row, outcome));
-  }
+  });
   await recordEndings(services.store, endings);
   return answers;
 }
@@ -79,6 +80,7 @@ export class NotSentError extends Error {
 /** Decides what to do with one order: send this notification, record that ending, give this answer, or nothing. */
 function decide(
   services: Services,
+  render: Render,
   entry: NoticeEntry,
   found: ToSend | undefined,
   today: ShipDate,
@@ -99,7 +101,7 @@ function decide(
   if (rejectReason) return { ...key, row, state: 'rejected', rejectReason };
   if (found.customer.phone === '') return { ...key, row, state: 'undeliverable', note: 'no phone number' };
   try {
-    return notificationOf(services, entry, found);
+    return notificationOf(render, entry, found);
   } catch (error) {
     return retriable(error as Error);
   }
@@ -124,10 +126,10 @@ function maySendAgain(
   return 'may have been sent, too long ago for the gateway to recognize it';
 }
 
-function notificationOf({ templates }: Services, entry: NoticeEntry, found: ToSend): Notification {
+function notificationOf(render: Render, entry: NoticeEntry, found: ToSend): Notification {
   const { header, item } = entry;
   const { customer } = found;
-  const { template, text } = render(templates, {
+  const { template, text } = render({
     reason: item.reason ?? header.reason,
     locale: customer.locale,
     variables: {

@@ -85,11 +85,14 @@ export function pack<Header, Item>(
   entries: readonly { header: Header; item: Item }[],
 ): Buffer[] {
   const byHeader = new Map<string, Chunk<Header, Item>>();
+  let last: Chunk<Header, Item> | undefined; // neighbours have one header, mostly
   for (const { header, item } of entries) {
-    const key = format.headerKeyOf(header);
-    const chunk = byHeader.get(key);
-    if (chunk) chunk.items.push(item);
-    else byHeader.set(key, { header, items: [item] });
+    if (last?.header !== header) {
+      const key = format.headerKeyOf(header);
+      last = byHeader.get(key) ?? { header, items: [] };
+      byHeader.set(key, last);
+    }
+    last.items.push(item);
   }
   const messages: Chunk<Header, Item>[][] = [];
   let room = 0;

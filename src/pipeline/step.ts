@@ -103,7 +103,7 @@ export async function runBatch<Header, Item>(
       rejected.push(parcel.delivery);
       continue;
     }
-    for (const [at, outcome] of outcomes.entries()) {
+    outcomes.forEach((outcome, at) => {
       const entry = parcel.entries[at] as Entry<Header, Item>;
       if (outcome.kind === 'forward')
         forwarded.push(outcome.item === undefined ? entry : { header: entry.header, item: outcome.item });
@@ -115,7 +115,7 @@ export async function runBatch<Header, Item>(
         group.entries.push(entry);
         failing.set(key, group);
       }
-    }
+    });
   }
 
   const { name, next, format, chunkSize } = step;
@@ -223,11 +223,16 @@ function withoutRepeats<Header, Item>(
 ): Entry<Header, Item>[] {
   const seen = new Map<string, Set<string>>();
   const { format } = step;
+  let last: { header: Header; items: Set<string> } | undefined; // neighbours have one header, mostly
   return parcels.flatMap(({ entries }) =>
     entries.filter(({ header, item }) => {
-      const headerKey = format.headerKeyOf(header);
-      let items = seen.get(headerKey);
-      if (!items) seen.set(headerKey, (items = new Set()));
+      if (last?.header !== header) {
+        const headerKey = format.headerKeyOf(header);
+        const items = seen.get(headerKey) ?? new Set();
+        seen.set(headerKey, items);
+        last = { header, items };
+      }
+      const { items } = last;
       return items.size < items.add(format.itemKeyOf(item)).size;
     }),
   );
@@ -243,19 +248,19 @@ function watch<Header, Item>(
   let away: InfrastructureError | undefined;
   let awayItems = 0;
   const waiting = new Map<string, { error: Error; attempt: number; items: number }>();
-  for (const [at, entry] of entries.entries()) {
+  entries.forEach((entry, at) => {
     const answer = answers[at];
     if (answer?.kind === 'infrastructure') {
       // One that counts for the circuit says more than one that doesn't.
       if (!away?.countsForCircuit) away = answer.error;
       awayItems += 1;
     }
-    if (answer?.kind !== 'retriable' || entry.attempt >= step.maxAttempts) continue;
+    if (answer?.kind !== 'retriable' || entry.attempt >= step.maxAttempts) return;
     const key = `${entry.attempt} ${answer.error.message}`;
     const group = waiting.get(key) ?? { error: answer.error, attempt: entry.attempt, items: 0 };
     group.items += 1;
     waiting.set(key, group);
-  }
+  });
   for (const { error, attempt, items } of waiting.values())
     step.observer.retriable(step.name, lane, items, error, attempt);
   if (away) step.observer.retriable(step.name, lane, awayItems, away, 'unchanged');

@@ -1,6 +1,4 @@
-import type { ReasonCode, ShipDate } from '../rules/notice.ts';
-import { reasonCodes } from '../rules/notice.ts';
-import { writeShipDate } from './shipDates.ts';
+import { type ReasonCode, reasonCodes } from '../rules/notice.ts';
 import {
   parseTemplate,
   type TemplateLine,
@@ -10,24 +8,6 @@ import {
 
 /** The locale of a customer whose own has no templates. */
 export const defaultLocale = 'ko';
-
-/** The longest detail that reaches a customer, in characters. */
-export const longestDetail = 300;
-
-/** The values of one notification. A line of a template that names an empty one is left out. */
-export interface TemplateVariables {
-  /** The customer's name. */
-  customer: string;
-  seller: string;
-  product: string;
-  /** The order's id. */
-  order: string;
-  /** The date the customer had so far. */
-  oldDate: ShipDate;
-  newDate: ShipDate;
-  /** The seller's own words; cut after `longestDetail` characters. */
-  detail?: string | undefined;
-}
 
 /** Checked templates, made by `loadTemplates`: per locale, per reason, the lines. */
 export interface Templates {
@@ -82,59 +62,6 @@ export function loadTemplates(value: unknown): Templates {
   return { locales };
 }
 
-/**
- * Writes one notification. `template` names what it was rendered from, e.g. `WEATHER.ko`.
- *
- * An unknown locale (`ko-KR` counts as `ko`) falls back to `defaultLocale`. Values are put in once and as one
- * line each: what a seller writes can't name variables or imitate lines of the shop.
- * Throws a `RangeError` if a date isn't one.
- */
-export function render(
-  templates: Templates,
-  notice: { reason: ReasonCode; locale: string; variables: TemplateVariables },
-): { template: string; text: string } {
-  const locale =
-    [notice.locale, notice.locale.split(/[-_]/)[0] ?? ''].find((each) => templates.locales.has(each)) ??
-    defaultLocale;
-  const found = templates.locales.get(locale);
-  const lines = found?.reasons.get(notice.reason);
-  if (!found || !lines) {
-    throw new Error(`expected a template for reason ${notice.reason} and locale ${locale}, found none`);
-  }
-  const { variables } = notice;
-  const values: Record<TemplateVariable, string> = {
-    customer: oneLine(variables.customer),
-    seller: oneLine(variables.seller),
-    product: oneLine(variables.product),
-    order: oneLine(variables.order),
-    oldDate: writeShipDate(variables.oldDate, locale),
-    newDate: writeShipDate(variables.newDate, locale),
-    detail: cut(oneLine(variables.detail ?? ''), longestDetail),
-  };
-  for (const [variable, words] of found.standIns) values[variable as TemplateVariable] ||= words;
-
-  return { template: `${notice.reason}.${locale}`, text: fill(lines, values) };
-}
-
-/** Puts the values in; a line that names an empty one is left out. Adds up one text: lists cost ten times the memory. */
-function fill(lines: readonly TemplateLine[], values: Readonly<Record<TemplateVariable, string>>): string {
-  let text = '';
-  let separator = '';
-  for (const line of lines) {
-    let filled = separator;
-    let isWhole = true;
-    for (const part of line) {
-      const words = typeof part === 'string' ? part : values[part.variable];
-      if (words === '') isWhole = false;
-      filled += words;
-    }
-    if (!isWhole) continue;
-    text += filled;
-    separator = '\n';
-  }
-  return text;
-}
-
 function readStandIns(value: unknown, place: string, problems: string[]): Map<string, string> {
   const standIns = new Map<string, string>();
   if (value === undefined || value === null) return standIns;
@@ -184,14 +111,3 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const describe = (value: unknown): string =>
   value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 80);
-
-// Control characters too: no provider takes a NUL. Most values are fine as they are, and looking is cheap.
-const oneLine = (value: string): string =>
-  untidy.test(value) ? value.replace(/[\s\p{Cc}]+/gu, ' ').trim() : value;
-const untidy = /^\s|\s$|\s\s|[^\S ]|\p{Cc}/u;
-
-function cut(value: string, longest: number): string {
-  if (value.length <= longest) return value;
-  const characters = Array.from(value);
-  return characters.length <= longest ? value : `${characters.slice(0, longest - 1).join('')}…`;
-}
