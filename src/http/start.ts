@@ -55,7 +55,12 @@ export async function startApi(
     },
     metrics: () => metrics.registry.metrics(),
   });
-  const address = await server.listen({ host: config.http.host, port: config.http.port });
+  const address = await server
+    .listen({ host: config.http.host, port: config.http.port })
+    .catch(async (error: unknown) => {
+      await switches.close();
+      throw error;
+    });
   const sweep = startSweep({
     store,
     publisher,

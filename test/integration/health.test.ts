@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { promlint } from '../support/promlint.ts';
+import { type Proxy, proxyTo } from '../support/proxy.ts';
 import { stack } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 import { aWorld, type World } from '../support/world.ts';
-import { type Proxy, proxyTo } from '../switches/proxy.ts';
 
 describe('the health of a process', function () {
   this.timeout(60_000);
@@ -12,10 +12,9 @@ describe('the health of a process', function () {
   before(async () => {
     const port = Number(new URL(stack().rabbitmq.url ?? '').port);
     wire = await proxyTo(port);
-    const overWire = (url: string) => url.replace(/127\.0\.0\.1:\d+/, wire.address);
     world = await aWorld(
       {},
-      { env: ({ CHODANG_RABBITMQ_URL: url }) => ({ CHODANG_RABBITMQ_URL: overWire(url) }) },
+      { env: ({ CHODANG_RABBITMQ_URL: url }) => ({ CHODANG_RABBITMQ_URL: wire.over(url) }) },
     );
     await world.start();
   });

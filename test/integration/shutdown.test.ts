@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { type Proxy, proxyTo } from '../support/proxy.ts';
 import { rabbitmq } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 import { aWorld, type World } from '../support/world.ts';
@@ -12,20 +13,29 @@ const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 describe('chodang start, told to stop while RabbitMQ takes nothing', function () {
   this.timeout(120_000);
   let world: World;
+  let wire: Proxy;
   const ending: (() => Promise<unknown>)[] = [];
   before(async () => {
     world = await aWorld();
+    wire = await proxyTo(Number(new URL(world.vhost.url).port));
   });
   after(async () => {
     await rabbitmq().rabbitmqctl('set_vm_memory_high_watermark', '0.4');
     for (const end of ending) await end();
+    await wire.close();
     await world.close();
   });
 
   /** Runs the command itself, until it says that it is ready. */
-  async function started() {
+  async function started(env: Record<string, string> = {}) {
     const child = spawn(process.execPath, ['--import', 'tsx', main, 'start', '--json'], {
-      env: { ...process.env, ...world.env, CHODANG_PIPELINE_SHUTDOWN_MS: '1500', CHODANG_LOG_LEVEL: 'info' },
+      env: {
+        ...process.env,
+        ...world.env,
+        CHODANG_PIPELINE_SHUTDOWN_MS: '1500',
+        CHODANG_LOG_LEVEL: 'info',
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const lines: Record<string, unknown>[] = [];
@@ -49,12 +59,21 @@ describe('chodang start, told to stop while RabbitMQ takes nothing', function ()
         },
         { what: 'it holds something that RabbitMQ does not take', timeoutMs: 20_000 },
       );
+    const settled = (noticeId: string) =>
+      until(
+        async () => {
+          const answer = await world.ask('GET', `/v1/delay-notices/${noticeId}`, undefined, { at: address });
+          return ((await answer.json()) as { state: string }).state === 'settled';
+        },
+        { what: 'the notice has settled', timeoutMs: 30_000 },
+      );
     return {
       child,
       lines,
       exited,
       address,
       blocked,
+      settled,
       said: (msg: string) => lines.find((line) => line['msg'] === msg),
     };
   }
@@ -88,16 +107,38 @@ describe('chodang start, told to stop while RabbitMQ takes nothing', function ()
     await world.simulator.faults({});
     await rabbitmq().rabbitmqctl('set_vm_memory_high_watermark', '0.4');
     const third = await started();
-    const settled = async () => {
-      const answer = await world.ask('GET', `/v1/delay-notices/${noticeId}`, undefined, {
-        at: third.address,
-      });
-      return ((await answer.json()) as { state: string }).state === 'settled';
-    };
-    await until(settled, { what: 'the notice has settled', timeoutMs: 30_000 });
+    await third.settled(noticeId);
     await world.toldOnce(noticeId, orderIds);
     third.child.kill('SIGTERM');
     assert.deepEqual(await third.exited, [0, null]);
     assert(third.said('stopped'));
+  });
+
+  it('ends long before shutdownMs where RabbitMQ is away; nothing is lost', async () => {
+    await world.simulator.faults({ latencyMs: 200 });
+    const first = await started({
+      CHODANG_RABBITMQ_URL: wire.over(world.env.CHODANG_RABBITMQ_URL),
+      CHODANG_RABBITMQ_PUBLISH_WAIT_MS: '500',
+      CHODANG_PIPELINE_SHUTDOWN_MS: '10000',
+    });
+    const orderIds = await world.orders(3_000);
+    const { calls } = await world.simulator.stats();
+    const { noticeId } = await world.post(orderIds, { at: first.address });
+    await until(async () => (await world.simulator.stats()).calls > calls, { what: 'the gateway is called' });
+    wire.cut();
+    await until(() => first.said('RabbitMQ is away; trying again'), { what: 'it has noticed' });
+    const told = performance.now();
+    first.child.kill('SIGTERM');
+    assert.deepEqual(await first.exited, [0, null]);
+    const took = performance.now() - told;
+    assert(took < 5_000, `expected an end soon, it took ${took} ms`);
+    assert(first.said('stopped'));
+
+    await world.simulator.faults({});
+    const second = await started();
+    await second.settled(noticeId);
+    await world.toldOnce(noticeId, orderIds);
+    second.child.kill('SIGTERM');
+    assert.deepEqual(await second.exited, [0, null]);
   });
 });

@@ -9,6 +9,7 @@ import type { PipelineObserver } from '../../src/pipeline/observer.ts';
 import { type Pipeline, type StepOptions, startPipeline } from '../../src/pipeline/pipeline.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { type Crate, type CrateHeader, crateFormat } from './crates.ts';
+import type { Proxy } from './proxy.ts';
 import { freshVhost } from './servers.ts';
 
 export type CrateActor = Actor<CrateHeader, Crate>;
@@ -62,6 +63,8 @@ export async function cratePipeline(
     maxRedeliveries?: number;
     chunkSize?: number;
     wrap?: (broker: Broker) => Broker;
+    /** By way of what it reaches RabbitMQ; default: directly. */
+    wire?: Pick<Proxy, 'over'>;
     scaling?: { checkMs: number; growAfter: number; shrinkAfter: number };
   } = {},
 ) {
@@ -70,7 +73,7 @@ export async function cratePipeline(
     settings.steps ?? Object.fromEntries(Object.keys(actors).map((name) => [name, stepOptions()]));
   const { seen, observer } = recordingObserver();
   const broker = openBroker({
-    url: vhost.url,
+    url: settings.wire?.over(vhost.url) ?? vhost.url,
     topology: { steps, lanes: ['express', 'bulk'] },
     name: 'test',
     publishWaitMs: 2_000,

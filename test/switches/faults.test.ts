@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../src/stack/ask.ts';
 import { startZookeeper } from '../../src/stack/zookeeper.ts';
+import { type Proxy, proxyTo } from '../support/proxy.ts';
 import { freshZookeeperRoot, temporaryFolder } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 import { type Follower, flip, follower, opened, type Where, zkCli } from './opened.ts';
-import { type Proxy, proxyTo } from './proxy.ts';
 
 /** What the switches of these tests ask for; the server agrees. */
 const sessionTimeoutMs = 1_000;
