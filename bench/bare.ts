@@ -106,7 +106,7 @@ async function tell(chunk: Chunk): Promise<Chunk> {
     to: phone,
     locale: 'ko',
     template: 'WEATHER.ko',
-    text: `[${chunk.sellerId}] ${customer}님, 주문하신 ${product}(주문번호 ${orderId})의 출고일이 날씨 때문에 ${chunk.newShipDate}로 늦어졌습니다.\n${chunk.detail}`,
+    text: textOf(chunk, orderId, customer, product),
   }));
   const { body } = await request(`${tmsUrl}/v1/notifications`, {
     method: 'POST',
@@ -121,6 +121,22 @@ async function tell(chunk: Chunk): Promise<Chunk> {
   );
   return chunk;
 }
+
+/** Says what the template WEATHER of config/ says. */
+const textOf = (chunk: Chunk, orderId: string, customer: string, product: string) =>
+  `[${chunk.sellerId}] 발송 지연 안내
+
+${customer}님, 안녕하세요.
+주문하신 상품의 발송이 늦어지게 되어 진심으로 사과드립니다.
+
+■ 상품: ${product}
+■ 주문번호: ${orderId}
+■ 기존 발송 예정일: 11월 23일(월)
+■ 변경 발송 예정일: ${chunk.newShipDate}
+■ 지연 사유: 날씨의 영향으로 수확과 출고가 늦어지고 있습니다.
+■ 판매자 안내: ${chunk.detail}
+
+가장 좋은 상태로 보내드리기 위한 결정이오니 너그러운 양해 부탁드립니다.`;
 
 /** Keeps a notice, in one transaction as Chodang does. */
 async function keep(chunks: readonly Chunk[], notice: Chunk): Promise<void> {
