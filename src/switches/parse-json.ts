@@ -67,7 +67,7 @@ function segmentsOf(definition: SwitchDefinition, json: unknown, problems: Probl
 }
 
 function segmentOf(definition: SwitchDefinition, json: unknown, where: string, problems: Problems): Segment {
-  const when = new Map<string, ReadonlySet<string>>();
+  const when: { attribute: string; values: ReadonlySet<string> }[] = [];
   if (!isObject(json)) {
     problems.add(`${where} is ${quoted(json)}; expected { "when": …, "variant": … }`);
     return { when, variant: '' };
@@ -81,7 +81,7 @@ function segmentOf(definition: SwitchDefinition, json: unknown, where: string, p
   } else {
     for (const [name, values] of Object.entries(json.when)) {
       attribute(definition, name, `${where}.when`, problems);
-      when.set(name, valuesOf(values, `${where}.when.${name}`, problems));
+      when.push({ attribute: name, values: valuesOf(values, `${where}.when.${name}`, problems) });
     }
   }
   return { when, variant: variant(definition, json.variant, `${where}.variant`, problems) };

@@ -18,7 +18,7 @@ export interface Rule {
 
 /** Sends contexts of which every attribute in `when` has one of its listed values to `variant`. */
 export interface Segment {
-  readonly when: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly when: readonly { readonly attribute: string; readonly values: ReadonlySet<string> }[];
   readonly variant: string;
 }
 
@@ -38,7 +38,10 @@ export function variantOfBucket({ variants, weights }: Rule, bucket: number): st
 
 /** Tells the variant that has every bucket, so that no key is needed; undefined if they are shared. */
 export function onlyVariant({ variants, weights }: Rule): string | undefined {
-  return variants[weights.indexOf(bucketCount)];
+  // Not indexOf: that took a third of an evaluation.
+  for (let index = 0; index < weights.length; index += 1)
+    if (weights[index] === bucketCount) return variants[index];
+  return undefined;
 }
 
 /** Says a rule in plain words, such as `legacy 70 %, actors 30 % by sellerId; 1 segment`. */

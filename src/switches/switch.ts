@@ -82,7 +82,7 @@ function evaluateRule(name: string, rule: Rule, version: number, context: Switch
 }
 
 function matches({ when }: Segment, context: SwitchContext): boolean {
-  for (const [attribute, values] of when) {
+  for (const { attribute, values } of when) {
     const value = attributeOf(context, attribute);
     if (value === undefined || !values.has(value)) return false;
   }

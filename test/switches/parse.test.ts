@@ -55,10 +55,10 @@ describe('the value of a switch', () => {
       by: 'noticeId',
       segments: [
         {
-          when: new Map([
-            ['sellerId', new Set(['s-17', '판매자'])],
-            ['noticeId', new Set(['n'])],
-          ]),
+          when: [
+            { attribute: 'sellerId', values: new Set(['s-17', '판매자']) },
+            { attribute: 'noticeId', values: new Set(['n']) },
+          ],
           variant: 'actors',
         },
       ],
