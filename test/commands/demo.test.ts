@@ -125,7 +125,8 @@ describe('chodang demo', function () {
     await zkCli(zookeeper, 'set', `${zookeeper.root}/switches/delay-notice-path`, 'off');
 
     child.kill('SIGINT');
-    assert.equal((await ended).code, 0);
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 0, stdout + stderr);
   });
 
   it('ends with 130 after Ctrl-C in the middle, and the next run finishes what it left', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { v7 } from 'uuid';
 import { exchanges } from '../../src/pipeline/topology.ts';
+import type { NoticeOrder } from '../../src/rules/notice.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import { storeIntake } from '../support/database.ts';
 import { type KeptLog, keptLog, says } from '../support/log-lines.ts';
@@ -53,8 +54,11 @@ describe('a message that can not be handled', function () {
     assert.deepEqual(others, []);
     assert.match(failure?.errorMessage ?? '', /invalid byte sequence for encoding "UTF8": 0x00/);
     assert.deepEqual([failure?.step, failure?.attempt, failure?.orders], ['delay', 3, 1]);
-    const kept = JSON.parse(failure?.body.toString() ?? '') as { chunks: { items: object[] }[] };
-    assert.deepEqual(kept.chunks[0]?.items, [{ orderId: poison, detail: 'hail\u0000storm' }]);
+    const kept = JSON.parse(failure?.body.toString() ?? '') as { chunks: { items: NoticeOrder[] }[] };
+    assert.deepEqual(
+      kept.chunks[0]?.items.map(({ orderId, detail }) => ({ orderId, detail })),
+      [{ orderId: poison, detail: 'hail\u0000storm' }],
+    );
     const errors = await until(
       () => {
         const lines = log.lines.filter(({ level }) => level === 'error');
