@@ -9,7 +9,7 @@ import { sellerCommand } from './commands/seller.ts';
 import { switchSettings } from './commands/settings.ts';
 import { stackCommand } from './commands/stack.ts';
 import { startCommand } from './commands/start.ts';
-import { switchCommand } from './commands/switch.ts';
+import { switchCommand } from './commands/switch/command.ts';
 
 const chodang = new Command('chodang')
   .description('Tells tens of thousands of customers within a second that their order ships later, and why.')

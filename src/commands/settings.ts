@@ -1,6 +1,11 @@
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { openLog } from '../log.ts';
 import { readStack } from '../stack/stack.ts';
+import { sellersWithOpenOrders } from '../store/orders.ts';
+import { openStore } from '../store/store.ts';
+import { switchHistory } from '../store/switchHistory.ts';
+import type { SwitchSettings } from './switch/place.ts';
 
 /**
  * Loads the configuration for a command; an address that nobody configured is the local stack's, if that runs.
@@ -35,7 +40,24 @@ export function requireUrls(config: Config, needed: readonly (keyof typeof serve
 }
 
 /** What the switch commands need to know; nothing but ZooKeeper has to be there. */
-export async function switchSettings() {
-  const { zookeeper, switches } = loadSettings();
-  return { connect: zookeeper.connect || undefined, root: zookeeper.root, registry: switches };
+export async function switchSettings(): Promise<SwitchSettings> {
+  const { zookeeper, switches, postgres } = loadSettings();
+  const { root, auth, acl } = zookeeper;
+  const openRecords = () => {
+    const log = openLog({ level: 'error', destination: process.stderr });
+    const store = openStore({ ...postgres, poolSize: 1, connectTimeoutMs: 2_000, log });
+    return {
+      history: switchHistory(store),
+      contexts: async () => (await sellersWithOpenOrders(store)).map((sellerId) => ({ sellerId })),
+      close: () => store.close(),
+    };
+  };
+  return {
+    connect: zookeeper.connect || undefined,
+    root,
+    auth,
+    acl,
+    registry: switches,
+    openRecords: postgres.url === '' ? undefined : openRecords,
+  };
 }

@@ -63,6 +63,12 @@ export const ConfigSchema = Type.Object(
         root: Type.String({ pattern: '^/[^/\\s]+(/[^/\\s]+)*$', description: 'znode that holds `switches`' }),
         sessionTimeoutMs: ms('session timeout that is asked for', 1000),
         connectWaitMs: ms('how long a start waits for ZooKeeper before it goes on without'),
+        snapshotDir: Type.String({ description: 'folder for the last known switches; empty: none are kept' }),
+        auth: Type.String({
+          pattern: '^([^:]+:.+)?$',
+          description: 'user:password for `digest`; empty: none',
+        }),
+        acl: Type.String({ description: 'rights of what we make, as zkCli writes them; empty: open' }),
       },
       closed,
     ),

@@ -1,5 +1,5 @@
 import { openSwitches } from '../switches/open.ts';
-import { type SwitchPlace, writeSwitch } from '../switches/write.ts';
+import { SwitchChangedError, type SwitchPlace, writeSwitch } from '../switches/write.ts';
 
 const nowhere = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -14,5 +14,7 @@ export async function makeZnode(place: SwitchPlace, name: string): Promise<void>
   await switches.close();
   const fallback = place.registry[name]?.fallback;
   if (connected && fallback !== undefined && all[name]?.raw === null)
-    await writeSwitch(place, name, fallback);
+    await writeSwitch(place, name, fallback, { ifVersion: null }).catch((error: unknown) => {
+      if (!(error instanceof SwitchChangedError)) throw error; // somebody set it in the meantime: so much the better
+    });
 }

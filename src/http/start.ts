@@ -5,6 +5,8 @@ import type { Broker } from '../pipeline/broker/broker.ts';
 import { publishToFirst } from '../pipeline/pipeline.ts';
 import type { Services } from '../services.ts';
 import { ping } from '../store/store.ts';
+import { switchHistory } from '../store/switchHistory.ts';
+import { recordChanges } from '../switches/history.ts';
 import { openSwitches } from '../switches/open.ts';
 import { createServer } from './server.ts';
 import { startSweep } from './sweep.ts';
@@ -18,12 +20,14 @@ export async function startApi(
   const { store } = services;
   const log = services.log as FastifyBaseLogger;
   const registry = config.switches as Config['switches'] & Record<'delay-notice-path', { fallback: string }>;
+  const recorder = recordChanges(switchHistory(store), log);
   const switches = await openSwitches({
     ...config.zookeeper,
     registry: config.switches,
     log,
     onChange: (change) => {
       if (change.kind === 'malformed') metrics.switchMalformed(change.name);
+      recorder.take(change);
     },
   });
   const publisher = {
@@ -59,6 +63,7 @@ export async function startApi(
     .listen({ host: config.http.host, port: config.http.port })
     .catch(async (error: unknown) => {
       await switches.close();
+      await recorder.close();
       throw error;
     });
   const sweep = startSweep({
@@ -74,6 +79,7 @@ export async function startApi(
       await server.close();
       await sweep.stop();
       await switches.close();
+      await recorder.close();
     },
   };
 }

@@ -62,3 +62,21 @@ const upsert = `
           is distinct from (excluded.status, excluded.promised_ship_date, excluded.customer_name,
                             excluded.phone, excluded.locale, excluded.product)
      or (o.last_notice_id is null and o.expected_ship_date <> excluded.expected_ship_date)`;
+
+/**
+ * Lists the sellers who have open orders. It goes from seller to seller along the primary key, so that it reads few
+ * rows of each, however many orders there are.
+ */
+export async function sellersWithOpenOrders(db: Sql): Promise<string[]> {
+  const rows = await db.query<{ sellerId: string }>(
+    `with recursive each as (
+       (select seller_id from orders order by seller_id limit 1)
+       union all
+       select (select o.seller_id from orders o where o.seller_id > e.seller_id order by o.seller_id limit 1)
+       from each e where e.seller_id is not null
+     )
+     select seller_id as "sellerId" from each e
+     where exists (select 1 from orders o where o.seller_id = e.seller_id and o.status = 'open')`,
+  );
+  return rows.map(({ sellerId }) => sellerId);
+}

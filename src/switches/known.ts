@@ -1,6 +1,7 @@
 import type { SwitchRegistry } from './definition.ts';
 import { parseRule } from './parse.ts';
 import type { Rule } from './rule.ts';
+import type { Snapshot } from './snapshot.ts';
 import type { SwitchState } from './switch.ts';
 import { SwitchValueError } from './value-error.ts';
 import type { Stamp, Znode } from './zookeeper.ts';
@@ -50,16 +51,20 @@ export interface SwitchStatus {
   readonly changedAt: Date | null;
   /** The value that is evaluated; null if it is the fallback. */
   readonly applied: { readonly rule: Rule; readonly version: number } | null;
-  /** Why the znode's value can't be used, or couldn't be read; null if all is well. */
+  /** Why the znode's value can't be used, couldn't be read, or is lost; null if all is well. */
   readonly error: string | null;
 }
 
 /** One registered switch; its `applied` and `error` are what evaluation looks at. */
 interface Entry extends SwitchState {
-  applied: { readonly rule: Rule; readonly version: number } | undefined;
+  applied: { readonly rule: Rule; readonly version: number; readonly znode: Znode } | undefined;
   error: string | undefined;
   seen: Znode | 'absent' | undefined;
+  lost: boolean;
 }
+
+const lostError =
+  'ZooKeeper has lost its data, or another server answers in its place; the last known value stays: set it again';
 
 /** Holds what a process knows of its switches, and turns what ZooKeeper says into rules and changes. */
 export class KnownSwitches {
@@ -67,12 +72,13 @@ export class KnownSwitches {
   readonly #log: SwitchLog;
   readonly #onChange: (change: SwitchChange) => void;
   #unregistered: readonly string[] = [];
+  #dataSet: string | undefined;
 
   constructor(registry: SwitchRegistry, log: SwitchLog, onChange: (change: SwitchChange) => void) {
     this.#entries = new Map(
       Object.entries(registry).map(([name, definition]) => [
         name,
-        { name, definition, applied: undefined, error: undefined, seen: undefined },
+        { name, definition, applied: undefined, error: undefined, seen: undefined, lost: false },
       ]),
     );
     this.#log = log;
@@ -87,11 +93,52 @@ export class KnownSwitches {
     return [...this.#entries.keys()];
   }
 
+  /** Takes what an earlier process knew, as far as it can still be used. */
+  restore({ dataSet, switches }: Snapshot): void {
+    this.#dataSet = dataSet;
+    for (const [name, { lost, ...znode }] of Object.entries(switches)) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      try {
+        const { version } = znode;
+        entry.applied = { rule: parseRule(entry.definition, znode.data), version, znode };
+        entry.lost = lost;
+      } catch (error) {
+        this.#log.warn({ switch: name, err: error }, "the snapshot's value can't be used any more");
+      }
+    }
+  }
+
+  /** What a process that starts while ZooKeeper is away should know. */
+  snapshot(): Snapshot {
+    const switches: Snapshot['switches'] = {};
+    for (const [name, { applied, lost }] of this.#entries)
+      if (applied) switches[name] = { ...applied.znode, lost };
+    return { dataSet: this.#dataSet, switches };
+  }
+
+  /**
+   * Takes note of which data a connection has. If it isn't that of the one before, nobody deleted what is missing:
+   * it is lost, and stays as last known until somebody sets it again.
+   */
+  began(dataSet: string | undefined): void {
+    if (this.#dataSet !== undefined && dataSet !== this.#dataSet) {
+      const names = [...this.#entries.values()].filter(({ applied }) => applied).map(({ name }) => name);
+      for (const entry of this.#entries.values()) entry.lost = entry.applied !== undefined;
+      if (names.length > 0) this.#log.error({ switches: names }, lostError);
+    }
+    this.#dataSet = dataSet ?? this.#dataSet;
+  }
+
   /** Takes a znode's value: parses it and applies it, or keeps the last good one. */
-  value(name: string, znode: Znode): void {
+  value(name: string, znode: Znode, first = false): void {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    const { seen } = entry;
+    const { seen, applied, lost } = entry;
+    // A follower of the ensemble that lags behind: what it will tell us next is newer.
+    const older = applied?.znode.czxid === znode.czxid && znode.mzxid < applied.znode.mzxid;
+    if (first && older && !lost) return;
+    entry.lost = false;
     const same = typeof seen === 'object' && seen.version === znode.version && seen.data.equals(znode.data);
     entry.seen = znode;
     // Read again after a reconnect, but nothing new; a znode that couldn't be read has no `seen`.
@@ -101,7 +148,7 @@ export class KnownSwitches {
     const raw = data.toString();
     try {
       const rule = parseRule(entry.definition, data);
-      entry.applied = { rule, version };
+      entry.applied = { rule, version, znode };
       entry.error = undefined;
       this.#log.info({ switch: name, value: raw, version }, 'switch has a new value');
       this.#onChange({ kind: 'value', name, raw, rule, ...stamp });
@@ -121,6 +168,10 @@ export class KnownSwitches {
   absent(name: string): void {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.seen === 'absent') return;
+    if (entry.lost) {
+      entry.seen = undefined;
+      return;
+    }
     const first = entry.seen === undefined && entry.applied === undefined;
     Object.assign(entry, { seen: 'absent', applied: undefined, error: undefined });
     const details = { switch: name, fallback: entry.definition.fallback };
@@ -164,13 +215,13 @@ export class KnownSwitches {
   }
 }
 
-function statusOf({ seen, applied, error }: Entry): SwitchStatus {
+function statusOf({ seen, applied, error, lost }: Entry): SwitchStatus {
   const znode = typeof seen === 'object' ? seen : undefined;
   return {
     raw: znode?.data.toString() ?? null,
     version: znode?.version ?? null,
     changedAt: znode?.changedAt ?? null,
-    applied: applied ?? null,
-    error: error ?? null,
+    applied: applied ? { rule: applied.rule, version: applied.version } : null,
+    error: lost ? lostError : (error ?? null),
   };
 }

@@ -9,6 +9,7 @@ declare module 'node-zookeeper-client' {
       /** 64-bit numbers come as 8 bytes, big endian; times are in milliseconds since 1970. */
       czxid: Buffer;
       mzxid: Buffer;
+      ctime: Buffer;
       mtime: Buffer;
     }
 
@@ -25,8 +26,19 @@ declare module 'node-zookeeper-client' {
       getChildren(path: string, watcher: Watcher, callback: Callback<[string[]]>): void;
       getData(path: string, watcher: Watcher, callback: Callback<[Buffer | undefined, Stat]>): void;
       exists(path: string, watcher: Watcher | undefined, callback: Callback<[Stat | null]>): void;
-      create(path: string, data: Buffer, callback: Callback<[string]>): void;
+      create(path: string, data: Buffer, acls: ACL[], callback: Callback<[string]>): void;
       setData(path: string, data: Buffer, version: number, callback: Callback<[Stat]>): void;
+    }
+
+    interface Id {
+      scheme: string;
+      id: string;
+    }
+    const Id: new (scheme: string, id: string) => Id;
+
+    class ACL {
+      constructor(permission: number, id: Id);
+      static readonly OPEN_ACL_UNSAFE: ACL[];
     }
 
     interface ConnectionManager {

@@ -2,12 +2,13 @@ import { atMost } from './at-most.ts';
 import { registryProblems, type SwitchRegistry } from './definition.ts';
 import { KnownSwitches, type SwitchChange, type SwitchLog, type SwitchStatus } from './known.ts';
 import { switchesPath } from './path.ts';
+import { SnapshotFile } from './snapshot.ts';
 import { type Evaluation, evaluateSwitch, type SwitchContext, unknownSwitch } from './switch.ts';
 import { watchZnodes } from './watch.ts';
-import { serversOf } from './zookeeper.ts';
+import { type Access, aclOf, serversOf } from './zookeeper.ts';
 
 /** What `openSwitches` must know. */
-export interface SwitchesOptions<Registry extends SwitchRegistry = SwitchRegistry> {
+export interface SwitchesOptions<Registry extends SwitchRegistry = SwitchRegistry> extends Access {
   /** `host:port,host:port/chroot`. */
   connect: string;
   /** The znodes are at `<root>/switches/<name>`; missing parents are made where that is allowed. */
@@ -18,6 +19,11 @@ export interface SwitchesOptions<Registry extends SwitchRegistry = SwitchRegistr
   sessionTimeoutMs?: number;
   /** How long `openSwitches` waits for the first values before it goes on without. Default 2,000. */
   connectWaitMs?: number;
+  /**
+   * Folder for a file with the last known values, from which a process starts that finds ZooKeeper away. It is made
+   * where it is missing. Default: no such file.
+   */
+  snapshotDir?: string | undefined;
   /** Is told of each change, for metrics and for those who follow live. */
   onChange?: (change: SwitchChange) => void;
 }
@@ -59,10 +65,15 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
   if (problems.length > 0) throw new Error(`the switches can't be opened: ${problems.join('; ')}`);
   const parent = switchesPath(options.root);
   serversOf(connect);
+  aclOf(options.acl);
 
+  const file = options.snapshotDir
+    ? new SnapshotFile(options.snapshotDir, { connect, root: options.root }, log)
+    : undefined;
   const listeners = new Set<(change: SwitchChange) => void>();
   if (options.onChange) listeners.add(options.onChange);
   const tell = (change: SwitchChange) => {
+    if (change.kind !== 'away') file?.write(known.snapshot());
     for (const listener of listeners) {
       try {
         listener(change);
@@ -72,6 +83,8 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
     }
   };
   const known = new KnownSwitches(registry, log, tell);
+  const snapshot = await file?.read();
+  if (snapshot) known.restore(snapshot);
   let awaySince: Date | null = new Date();
   let lastError: string | null = null;
   let onSynced: (() => void) | undefined;
@@ -80,11 +93,12 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
   });
 
   const stop = watchZnodes(
-    { connect, parent, names: known.names(), sessionTimeoutMs },
+    { connect, parent, names: known.names(), sessionTimeoutMs, auth: options.auth, acl: options.acl },
     {
-      value: (name, znode) => known.value(name, znode),
+      value: (name, znode, first) => known.value(name, znode, first),
       absent: (name) => known.absent(name),
       unreadable: (name, error) => known.unreadable(name, error),
+      began: (dataSet) => known.began(dataSet),
       listed: (names) => known.listed(names),
       unmade: (err) =>
         log.warn({ err, path: parent }, `${parent} is missing and can't be made; waiting for it`),
@@ -125,10 +139,11 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
       listeners.add(own);
       return () => listeners.delete(own);
     },
-    close: () => {
+    close: async () => {
       awaySince ??= new Date();
       lastError ??= 'closed';
-      return stop();
+      await stop();
+      await file?.close();
     },
   };
 }

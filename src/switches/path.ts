@@ -17,6 +17,6 @@ export async function makePath(connection: Connection, path: string): Promise<vo
   for (let depth = 1; depth <= names.length; depth += 1) {
     const level = `/${names.slice(0, depth).join('/')}`;
     // Asked first: `create` is refused where the rights are missing, even if the znode is there.
-    if (!(await connection.exists(level))) await connection.create(level, Buffer.alloc(0));
+    if ((await connection.exists(level)) === null) await connection.create(level, Buffer.alloc(0));
   }
 }

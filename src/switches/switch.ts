@@ -39,6 +39,8 @@ export interface SwitchState {
   readonly applied: { readonly rule: Rule; readonly version: number } | undefined;
   /** Why the znode's present value can't be used; undefined if it can, or if there is none. */
   readonly error: string | undefined;
+  /** Whether ZooKeeper has lost the value that is applied; then it is as stale as if ZooKeeper were away. */
+  readonly lost?: boolean;
 }
 
 /** Decides for one context: in memory, without waiting; it never throws. `stale` says that ZooKeeper is away. */
@@ -51,7 +53,9 @@ export function evaluateSwitch(state: SwitchState, context: SwitchContext, stale
   const { rule, version } = applied;
   try {
     const evaluation = evaluateRule(state.name, rule, version, context);
-    return stale && evaluation.reason !== 'ERROR' ? { ...evaluation, reason: 'STALE' } : evaluation;
+    return (stale || state.lost) && evaluation.reason !== 'ERROR'
+      ? { ...evaluation, reason: 'STALE' }
+      : evaluation;
   } catch (error) {
     return failed(rule.fallback, version, `the context can't be read: ${String(error)}`);
   }

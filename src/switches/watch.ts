@@ -1,12 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { atMost } from './at-most.ts';
 import { makePath } from './path.ts';
-import { type Connection, ConnectionEnded, connectTo, serversOf, type Znode } from './zookeeper.ts';
+import {
+  type Access,
+  type Connection,
+  ConnectionEnded,
+  connectTo,
+  type Stamp,
+  serversOf,
+  type Znode,
+} from './zookeeper.ts';
 
 /** Is told what ZooKeeper says. None of these may throw. */
 export interface ZnodeListener {
-  /** A value, at first or after a change; the same one may come again, after a reconnect for instance. */
-  value(name: string, znode: Znode): void;
+  /** A connection begins. `dataSet` names the data it has, by its parent znode; undefined if there is none. */
+  began(dataSet: string | undefined): void;
+  /**
+   * A value, at first or after a change; the same one may come again, after a reconnect for instance. `first` on
+   * this connection: what comes after was changed while it was watched.
+   */
+  value(name: string, znode: Znode, first: boolean): void;
   absent(name: string): void;
   /** The znode is there but can't be read, most likely for lack of rights; tried again at the next heartbeat. */
   unreadable(name: string, error: Error): void;
@@ -21,7 +34,7 @@ export interface ZnodeListener {
 }
 
 /** Where to look, and for what. */
-export interface Watched {
+export interface Watched extends Access {
   /** `host:port,host:port/chroot`. */
   connect: string;
   /** Path of the parent znode. */
@@ -60,7 +73,14 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
   while (!signal.aborted) {
     const server = servers[next++ % servers.length] ?? servers[0];
     try {
-      const connection = await connectTo(server, watched.sessionTimeoutMs, signal);
+      // A session begins with a write to disk, which may take a moment: as in the Java client, one round through
+      // all servers takes one session timeout.
+      const connectWithinMs = watched.sessionTimeoutMs / servers.length;
+      const connection = await connectTo(server, watched.sessionTimeoutMs, {
+        ...watched,
+        signal,
+        connectWithinMs,
+      });
       const close = () => void connection.close();
       signal.addEventListener('abort', close);
       try {
@@ -95,6 +115,8 @@ async function followConnection(
   });
   /** Names whose watch is set. */
   const armed = new Set<string>();
+  /** Names that have been read over this connection. */
+  const known = new Set<string>();
   // One function per znode and for the parent, made once: the client drops a watcher that it has already.
   const onParent = () => wake?.();
   const watchers = names.map((name) => {
@@ -109,6 +131,7 @@ async function followConnection(
     if (!(error instanceof Error) || error instanceof ConnectionEnded) throw error;
     listener.unmade(error);
   });
+  listener.began(dataSetOf(await connection.exists(parent)));
   let synced = false;
   while (true) {
     // Before reading, so that a change in the middle of it is not lost.
@@ -121,7 +144,7 @@ async function followConnection(
     const present = new Set(children);
     const reads: Promise<void>[] = [];
     for (const { name, onChange } of watchers.filter(({ name }) => !armed.has(name))) {
-      if (present.has(name)) reads.push(read(connection, parent, name, onChange, armed, listener));
+      if (present.has(name)) reads.push(read(connection, parent, name, onChange, armed, known, listener));
       else listener.absent(name);
     }
     await Promise.all(reads);
@@ -134,12 +157,19 @@ async function followConnection(
   }
 }
 
+/**
+ * Tells one set of data from another: a server that came back without its data has another parent, or none. Its
+ * transactions alone would not do: they begin at the same numbers.
+ */
+const dataSetOf = (parent: Stamp | null) =>
+  parent ? `${parent.czxid}/${parent.createdAt.toISOString()}` : undefined;
+
 /** Gives the children's names, and sees to it that `onChange` is called when they change or the parent appears. */
 async function childrenOf(connection: Connection, parent: string, onChange: () => void): Promise<string[]> {
   while (true) {
     const children = await connection.children(parent, onChange);
     if (children !== null) return children;
-    if (!(await connection.exists(parent, onChange))) return [];
+    if ((await connection.exists(parent, onChange)) === null) return [];
   }
 }
 
@@ -149,12 +179,15 @@ async function read(
   name: string,
   onChange: () => void,
   armed: Set<string>,
+  known: Set<string>,
   listener: ZnodeListener,
 ): Promise<void> {
   armed.add(name);
   try {
     const znode = await connection.read(`${parent}/${name}`, onChange);
-    if (znode !== null) return listener.value(name, znode);
+    const first = !known.has(name);
+    known.add(name);
+    if (znode !== null) return listener.value(name, znode, first);
     armed.delete(name);
     listener.absent(name);
   } catch (error) {

@@ -11,6 +11,7 @@ export interface Stamp {
   readonly mzxid: bigint;
   /** When the server wrote it, by the server's clock. */
   readonly changedAt: Date;
+  readonly createdAt: Date;
 }
 
 /** A znode's value as it was read. */
@@ -34,9 +35,9 @@ export interface Connection {
   children(path: string, onChange: () => void): Promise<string[] | null>;
   /** Value of the znode; null, without a watch, if there is none. */
   read(path: string, onChange: () => void): Promise<Znode | null>;
-  /** Also watches for a znode that isn't there yet. */
-  exists(path: string, onChange?: () => void): Promise<boolean>;
-  /** Makes the znode; false if it was there already. Its parent must be there. */
+  /** Stamp of the znode, null if there is none; also watches for one that isn't there yet. */
+  exists(path: string, onChange?: () => void): Promise<Stamp | null>;
+  /** Makes the znode, with the connection's `acl`; false if it was there already. Its parent must be there. */
   create(path: string, data: Buffer): Promise<boolean>;
   /**
    * Replaces the value, and gives the new stamp; null if there is no such znode, `'conflict'` if it has another
@@ -47,6 +48,17 @@ export interface Connection {
   lastZxid(): bigint;
   /** Ends the session; leaves no timer and no socket. */
   close(): Promise<void>;
+}
+
+/** Who asks, and who may do what with the znodes that he makes. */
+export interface Access {
+  /** `user:password` for ZooKeeper's scheme `digest`; default: nobody in particular. */
+  auth?: string | undefined;
+  /**
+   * Rights of every znode that is made, as zkCli writes them: `digest:editor:<hash>:cdrwa,world:anyone:r`.
+   * Default: everyone may do everything.
+   */
+  acl?: string | undefined;
 }
 
 /** Says that a connection is over, and why. */
@@ -70,17 +82,26 @@ export function serversOf(connect: string): [string, ...string[]] {
   return [`${first}${suffix}`, ...rest.map((host) => `${host}${suffix}`)];
 }
 
+/** How one connection is made. */
+export interface ConnectOptions extends Access {
+  /** Ends the try. */
+  signal?: AbortSignal;
+  /** How long the server may take to begin a session. Default: a third of the session timeout. */
+  connectWithinMs?: number;
+}
+
 /**
  * Connects to one server, given as `host:port` and perhaps a chroot.
  *
- * It rejects with a `ConnectionEnded` if the server refuses, doesn't answer within a third of
- * `sessionTimeoutMs`, or `signal` comes first.
+ * It rejects with a `ConnectionEnded` if the server refuses, doesn't begin a session within `connectWithinMs`, or
+ * `signal` comes first, and with another error if `acl` makes no sense.
  */
 export async function connectTo(
   server: string,
   sessionTimeoutMs: number,
-  signal?: AbortSignal,
+  { signal, auth, acl, connectWithinMs = sessionTimeoutMs / 3 }: ConnectOptions = {},
 ): Promise<Connection> {
+  const rights = aclOf(acl);
   if (signal?.aborted) throw new ConnectionEnded(`${server}: closed before connecting`);
   const client = zookeeper.createClient(server, {
     sessionTimeout: sessionTimeoutMs,
@@ -88,6 +109,8 @@ export async function connectTo(
     retries: 0,
   });
   const inner = client.connectionManager;
+  // Sent before anything else: a new session has its rights from the start.
+  if (auth) client.addAuthInfo('digest', Buffer.from(auth));
   let tellEnd: (end: ConnectionEnded) => void;
   const ended = new Promise<ConnectionEnded>((resolve) => {
     tellEnd = resolve;
@@ -95,7 +118,7 @@ export async function connectTo(
   const waiting = new Set<(error: Error) => void>();
   let end: ConnectionEnded | undefined;
   let closing: Promise<void> | undefined;
-  let answerWithinMs = Math.ceil(sessionTimeoutMs / 3);
+  let answerWithinMs = Math.ceil(connectWithinMs);
 
   function finish(reason: string, cause?: unknown): void {
     if (end !== undefined) return;
@@ -185,12 +208,14 @@ export async function connectTo(
         noNode,
         ask<Znode>((callback) => client.getData(path, onChange, znode(callback))),
       ),
-    exists: async (path, onChange) =>
-      (await ask<object | null>((cb) => client.exists(path, onChange, cb))) !== null,
+    exists: async (path, onChange) => {
+      const stat = await ask<zookeeper.Stat | null>((cb) => client.exists(path, onChange, cb));
+      return stat && stampOf(stat);
+    },
     create: async (path, data) =>
       (await nullIf(
         nodeExists,
-        ask<string>((callback) => client.create(path, data, callback)),
+        ask<string>((callback) => client.create(path, data, rights, callback)),
       )) !== null,
     write: async (path, data, version = -1) => {
       try {
@@ -217,12 +242,32 @@ function znode(callback: (error: Error | null, znode?: Znode) => void): ReadCall
   return (error, data, stat) => callback(error, stat && { data: data ?? Buffer.alloc(0), ...stampOf(stat) });
 }
 
-const stampOf = ({ version, czxid, mzxid, mtime }: zookeeper.Stat): Stamp => ({
+const stampOf = ({ version, czxid, mzxid, ctime, mtime }: zookeeper.Stat): Stamp => ({
   version,
   czxid: czxid.readBigInt64BE(),
   mzxid: mzxid.readBigInt64BE(),
   changedAt: new Date(Number(mtime.readBigInt64BE())),
+  createdAt: new Date(Number(ctime.readBigInt64BE())),
 });
+
+const permissions = 'rwcda'; // bit 0 to 4
+
+/** Reads rights as zkCli writes them; throws an error that says which of them can't be read. */
+export function aclOf(written: string | undefined): zookeeper.ACL[] {
+  if (!written) return zookeeper.ACL.OPEN_ACL_UNSAFE;
+  return written.split(',').map((each) => {
+    const [, scheme = '', id = '', letters = ''] = /^(\w+):(.*):([rwcda]+)$/.exec(each.trim()) ?? [];
+    const bits = letters.split('').reduce((sum, letter) => sum | (1 << permissions.indexOf(letter)), 0);
+    if (bits === 0)
+      throw new Error(
+        `"${each.trim()}" is no right in ZooKeeper; expected scheme:id:permissions, such as world:anyone:r`,
+      );
+    return new zookeeper.ACL(bits, new zookeeper.Id(scheme, id));
+  });
+}
+
+/** Whether ZooKeeper refused for lack of rights. */
+export const isRefused = (error: unknown) => codeOf(error) === zookeeper.Exception.NO_AUTH;
 
 const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : undefined);
 

@@ -1,4 +1,4 @@
-import { switchCommand } from '../../src/commands/switch.ts';
+import { switchCommand } from '../../src/commands/switch/command.ts';
 import { registry } from './opened.ts';
 
 // `chodang switch` with the switches of these tests, and with nothing configured but them.

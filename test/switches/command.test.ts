@@ -17,10 +17,17 @@ describe('chodang switch', () => {
 
   it('sets a switch, making its znode, and shows it', async () => {
     const first = await run('set', 'delay-notice-path', ' 25% ', '--json');
-    assert.deepEqual(first.json(), { name: 'delay-notice-path', raw: '25%', version: 0, created: true });
+    assert.deepEqual(first.json(), {
+      name: 'delay-notice-path',
+      raw: '25%',
+      version: 0,
+      created: true,
+      changed: true,
+      before: null,
+    });
     assert.equal(
       (await run('set', 'delay-notice-path', 'actors=30 legacy=70')).stdout,
-      'delay-notice-path: actors=30 legacy=70 (version 1)\n',
+      'delay-notice-path: 25% → actors=30 legacy=70 (version 1)\n',
     );
     assert.match(await zkCli(where, 'get', `${path}/delay-notice-path`), /^actors=30 legacy=70$/mu);
 

@@ -7,7 +7,7 @@ import { startZookeeper } from '../../src/stack/zookeeper.ts';
 import { type Proxy, proxyTo } from '../support/proxy.ts';
 import { freshZookeeperRoot, temporaryFolder } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
-import { type Follower, flip, follower, opened, type Where, zkCli } from './opened.ts';
+import { connectedAgain, type Follower, flip, follower, opened, type Where, zkCli } from './opened.ts';
 
 /** What the switches of these tests ask for; the server agrees. */
 const sessionTimeoutMs = 1_000;
@@ -95,15 +95,42 @@ describe('switches, when ZooKeeper', () => {
     await gives(switches, 'shadow', 'STATIC');
   });
 
-  it('comes back empty: it is followed all the same', async () => {
+  it('comes back empty: values stay, as stale, through more losses, until they are set again', async () => {
     await flip(where, 'on');
     const switches = await open();
+    for (let time = 0; time < 2; time += 1) {
+      await zookeeper.stop();
+      rmSync(join(folder.dir, 'data'), { recursive: true });
+      await zookeeper.start();
+      await connectedAgain(switches);
+      await gives(switches, 'actors', 'STALE');
+    }
+    const { error, raw } = switches.status().switches['delay-notice-path'];
+    assert.match(error ?? '', /^ZooKeeper has lost its data.*set it again/u);
+    assert.equal(raw, null);
+    assert.ok(switches.logged.some((line) => line.startsWith('error: ZooKeeper has lost its data')));
+
     await zookeeper.stop();
-    rmSync(join(folder.dir, 'data'), { recursive: true });
+    await gives(switches, 'actors', 'STALE');
     await zookeeper.start();
-    await gives(switches, 'legacy', 'DEFAULT');
+    await connectedAgain(switches);
+    await gives(switches, 'actors', 'STALE');
+
     await flip(where, 'shadow');
     await gives(switches, 'shadow', 'STATIC');
+    await zkCli(where, 'delete', `${where.root}/switches/delay-notice-path`);
+    await gives(switches, 'legacy', 'DEFAULT');
+  });
+
+  it('comes back without a znode that was deleted meanwhile, and with all else: that is no loss', async () => {
+    await flip(where, 'on');
+    const proxy = await proxied();
+    const switches = await open({ ...where, connect: proxy.address });
+    proxy.cut();
+    await gives(switches, 'actors', 'STALE');
+    await zkCli(where, 'delete', `${where.root}/switches/delay-notice-path`);
+    proxy.mend();
+    await gives(switches, 'legacy', 'DEFAULT');
   });
 
   it('is paused for longer than the session: values stay, as stale, and flips are seen again', async () => {

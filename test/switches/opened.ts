@@ -1,11 +1,14 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { zkCli as zkCliPath } from '../../src/stack/zookeeper.ts';
 import type { SwitchChange } from '../../src/switches/known.ts';
-import { openSwitches } from '../../src/switches/open.ts';
+import { openSwitches, type Switches } from '../../src/switches/open.ts';
 import { writeSwitch } from '../../src/switches/write.ts';
+import type { Access } from '../../src/switches/zookeeper.ts';
+import { until } from '../support/wait.ts';
 
 /** The switches of these tests. */
 export const registry = {
@@ -20,7 +23,10 @@ export interface Where {
 }
 
 /** Opens switches that remember what they logged and told. */
-export async function opened(where: Where, options: { connectWaitMs?: number; onChange?: () => void } = {}) {
+export async function opened(
+  where: Where,
+  options: Access & { connectWaitMs?: number; snapshotDir?: string; onChange?: () => void } = {},
+) {
   const logged: string[] = [];
   const changes: SwitchChange[] = [];
   const logTo = (level: string) => (_: object, message: string) => logged.push(`${level}: ${message}`);
@@ -39,6 +45,12 @@ export async function opened(where: Where, options: { connectWaitMs?: number; on
   return { ...switches, path, logged, changes };
 }
 
+/** Waits until switches follow ZooKeeper (again). */
+export async function connectedAgain({ status }: Pick<Switches, 'status'>): Promise<void> {
+  const answer = () => status().connected || assert.fail(status().lastError ?? 'no error is known');
+  await until(answer, { what: 'ZooKeeper is followed' });
+}
+
 /** Runs one command of plain zkCli, such as `set /path 25%`. */
 export async function zkCli({ connect }: Pick<Where, 'connect'>, ...command: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(zkCliPath, ['-server', connect, ...command]);
@@ -46,8 +58,8 @@ export async function zkCli({ connect }: Pick<Where, 'connect'>, ...command: str
 }
 
 /** Flips `delay-notice-path`, making its znode where there is none. */
-export function flip(where: Where, value: string) {
-  return writeSwitch({ ...where, registry }, 'delay-notice-path', value);
+export function flip(where: Where & Access, value: string, options: { ifVersion?: number | null } = {}) {
+  return writeSwitch({ ...where, registry }, 'delay-notice-path', value, options);
 }
 
 /** What a follower said last. */

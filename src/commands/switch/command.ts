@@ -1,30 +1,21 @@
-import { Command, Option } from 'commander';
-import type { SwitchRegistry } from '../switches/definition.ts';
-import type { SwitchChange, SwitchLog, SwitchStatus } from '../switches/known.ts';
-import { openSwitches, type SwitchesStatus } from '../switches/open.ts';
-import { describeRule } from '../switches/rule.ts';
-import { type SwitchPlace, writeSwitch } from '../switches/write.ts';
-
-/** Where the configuration says the switches are; a command's options and the environment win over it. */
-export interface SwitchSettings {
-  /** `host:port,host:port`; undefined if nobody configured any. */
-  connect: string | undefined;
-  root: string | undefined;
-  registry: SwitchRegistry;
-}
-
-interface Options {
-  zookeeper?: string;
-  root?: string;
-  json?: boolean;
-}
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { SwitchRegistry } from '../../switches/definition.ts';
+import type { SwitchChange, SwitchLog, SwitchStatus } from '../../switches/known.ts';
+import { openSwitches, type SwitchesStatus } from '../../switches/open.ts';
+import { describeRule } from '../../switches/rule.ts';
+import type { SwitchPlace } from '../../switches/write.ts';
+import { showHistory } from './history.ts';
+import { type PlaceOptions, placeOf, type SwitchSettings } from './place.ts';
+import { type SetOptions, setSwitch, versionNumber } from './set.ts';
 
 const examples = `
 Examples:
   $ chodang switch list
-  $ chodang switch set delay-notice-path 25%
-  $ chodang switch set delay-notice-path "legacy=70 actors=30"
+  $ chodang switch set delay-notice-path 25% --note "ramp after incident 12"
+  $ chodang switch set delay-notice-path "legacy=70 actors=30" --dry-run     # whom would it concern?
   $ chodang switch set delay-notice-path off        # all traffic back to the old path, at once
+  $ chodang switch history delay-notice-path
+  $ chodang switch set delay-notice-path --to 3     # back to what version 3 said
   $ chodang switch watch --json | jq .
 
 A value is one of: on, off, a variant, a percentage (25%, 0.01%), shares (legacy=70 actors=30), or a JSON object
@@ -32,51 +23,66 @@ with variants, by, segments, fallback and note. The same works with zkCli: set <
 
 const connectWaitMs = 3_000;
 
+function limitOf(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new InvalidArgumentError('expected a whole number from 1 to 999999');
+  return Number(text);
+}
+
 /** Makes `chodang switch`, which reads, writes and follows the switches in ZooKeeper. */
 export function switchCommand(settings: () => Promise<SwitchSettings>): Command {
   const command = new Command('switch')
     .description('shows and flips the switches, without a deploy')
     .addHelpText('after', examples);
 
-  add('list', 'shows all switches as they are in ZooKeeper now').action((options: Options, self: Command) =>
-    run(self, async () => {
-      const place = await placeOf(options);
-      const { switches, unregistered } = await look(place);
-      const rows = Object.keys(place.registry).map((name) => row(name, place.registry, switches[name]));
-      if (options.json) return say(self, JSON.stringify({ switches: rows, unregistered }));
-      for (const each of rows) say(self, lineOf(each));
-      for (const name of unregistered) say(self, `${name}: no switch of this name is registered, no effect`);
-    }),
+  add('list', 'shows all switches as they are in ZooKeeper now').action(
+    (options: PlaceOptions, self: Command) =>
+      run(self, async () => {
+        const place = placeOf(await settings(), options);
+        const { switches, unregistered } = await look(place);
+        const rows = Object.keys(place.registry).map((name) => row(name, place.registry, switches[name]));
+        if (options.json) return say(self, JSON.stringify({ switches: rows, unregistered }));
+        for (const each of rows) say(self, lineOf(each));
+        for (const name of unregistered)
+          say(self, `${name}: no switch of this name is registered, no effect`);
+      }),
   );
 
-  add('get', 'shows one switch', 'NAME').action((name: string, options: Options, self: Command) =>
+  add('get', 'shows one switch', '<NAME>').action((name: string, options: PlaceOptions, self: Command) =>
     run(self, async () => {
-      const place = await placeOf(options);
+      const place = placeOf(await settings(), options);
       if (place.registry[name] === undefined) throw new Error(unknown(name, place.registry));
       const found = row(name, place.registry, (await look(place)).switches[name]);
       say(self, options.json ? JSON.stringify(found) : lineOf(found));
     }),
   );
 
-  add('set', 'writes a switch; nonsense is refused before anything is written', 'NAME', 'VALUE').action(
-    (name: string, value: string, options: Options, self: Command) =>
+  add('set', 'writes a switch; nonsense is refused before anything is written', '<NAME>', '[VALUE]')
+    .option('--note <text>', 'why: kept in the history')
+    .option('--by <who>', 'who: kept in the history (default: CHODANG_OPERATOR, or user@host)')
+    .option('--to <version>', 'writes again what that version said, instead of VALUE', versionNumber)
+    .option('--if-version <version>', 'writes only over this version', versionNumber)
+    .option('--dry-run', 'writes nothing, and shows which sellers with open orders would change sides')
+    .action((name: string, value: string | undefined, options: SetOptions, self: Command) =>
       run(self, async () => {
-        const written = await writeSwitch(await placeOf(options), name, value);
-        const result = { name, raw: value.trim(), ...written };
-        say(
-          self,
-          options.json ? JSON.stringify(result) : `${name}: ${result.raw} (version ${result.version})`,
-        );
+        const output = { say: (line: string) => say(self, line), warn: (line: string) => warn(self, line) };
+        await setSwitch(await settings(), name, value, options, output);
       }),
-  );
+    );
+
+  add('history', 'shows who changed a switch, when and why, the newest first', '<NAME>')
+    .option('--limit <n>', 'at most so many versions', limitOf, 50)
+    .action((name: string, options: PlaceOptions & { limit: number }, self: Command) =>
+      run(self, async () => showHistory(await settings(), name, options, (line) => say(self, line))),
+    );
 
   add('watch', 'shows all switches and then each change, until interrupted').action(
-    (options: Options, self: Command) =>
+    (options: PlaceOptions, self: Command) =>
       run(self, async () => {
         const onChange = (change: SwitchChange) =>
           say(self, options.json ? JSON.stringify({ at: new Date(), ...plain(change) }) : told(change));
         const switches = await openSwitches({
-          ...(await placeOf(options)),
+          ...placeOf(await settings(), options),
           log: silent,
           connectWaitMs,
           onChange,
@@ -89,7 +95,7 @@ export function switchCommand(settings: () => Promise<SwitchSettings>): Command 
 
   function add(name: string, description: string, ...args: string[]): Command {
     return command
-      .command([name, ...args.map((arg) => `<${arg}>`)].join(' '))
+      .command([name, ...args].join(' '))
       .description(description)
       .addOption(
         new Option('--zookeeper <host:port,…>', 'the ZooKeeper servers (default: as configured)').env(
@@ -103,15 +109,6 @@ export function switchCommand(settings: () => Promise<SwitchSettings>): Command 
       )
       .option('--json', 'prints JSON')
       .addHelpText('after', examples);
-  }
-
-  async function placeOf(options: Options): Promise<SwitchPlace> {
-    const configured = await settings();
-    const connect = options.zookeeper ?? configured.connect;
-    if (connect === undefined) {
-      throw new Error('no ZooKeeper is known; give --zookeeper host:port or set CHODANG_ZOOKEEPER');
-    }
-    return { connect, root: options.root ?? configured.root ?? '/chodang', registry: configured.registry };
   }
 }
 
@@ -189,6 +186,10 @@ const unknown = (name: string, registry: SwitchRegistry) =>
 
 function say(self: Command, line: string): void {
   self.configureOutput().writeOut?.(`${line}\n`);
+}
+
+function warn(self: Command, line: string): void {
+  self.configureOutput().writeErr?.(`${line}\n`);
 }
 
 function interrupted(): Promise<void> {
