@@ -52,6 +52,7 @@ const fences: Record<string, string> = {
   nact: 'src/pipeline/',
   pg: 'src/store/',
   'node-zookeeper-client': 'src/switches/zookeeper.ts',
+  '@openfeature/server-sdk': 'src/switches/openfeature.ts',
 };
 
 describe('the house', () => {

@@ -7,6 +7,14 @@ const count = (description: string, minimum = 1) => Type.Integer({ minimum, desc
 const url = (description: string, pattern: string) =>
   Type.String({ pattern: `^$|^${pattern}`, description: `${description}; empty: the local stack's` });
 
+const SwitchValue = Type.Union([
+  Type.Boolean(),
+  Type.Number(),
+  Type.String(),
+  Type.Record(Type.String(), Type.Unknown()),
+  Type.Array(Type.Unknown()),
+]);
+
 const Lane = Type.Object(
   {
     prefetch: count('messages RabbitMQ hands a consuming actor before it wants an ack'),
@@ -111,6 +119,14 @@ export const ConfigSchema = Type.Object(
           variants: Type.Array(Type.String(), { minItems: 2, maxItems: 3, description: 'old, new, third' }),
           by: Type.String({ minLength: 1, description: 'context attribute that chooses the bucket' }),
           fallback: Type.String({ description: 'variant while ZooKeeper has never been seen' }),
+          attributes: Type.Optional(
+            Type.Array(Type.String(), { description: 'all that a context may hold' }),
+          ),
+          values: Type.Optional(
+            Type.Record(Type.String(), SwitchValue, {
+              description: 'what each variant stands for; default: its name',
+            }),
+          ),
         },
         closed,
       ),

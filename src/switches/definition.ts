@@ -1,3 +1,6 @@
+/** What a variant stands for; whatever JSON can say but null. */
+export type SwitchValue = boolean | number | string | Readonly<Record<string, unknown>> | readonly unknown[];
+
 /** What a process must know of a switch before ZooKeeper says anything. */
 export interface SwitchDefinition {
   /** Two or three names: first the old variant (`off`), second the new one (`on`, and what `p%` gives a share to). */
@@ -10,7 +13,9 @@ export interface SwitchDefinition {
    * Every attribute that callers put into a context. If given, a value whose `by` or segments name any
    * other is refused as malformed. Default: any name is accepted.
    */
-  attributes?: readonly string[];
+  attributes?: readonly string[] | undefined;
+  /** What each variant stands for, all of one type. Default: its own name. */
+  values?: Readonly<Record<string, SwitchValue>> | undefined;
 }
 
 /** The switches of a process, by name; the name is that of the znode. */
@@ -31,7 +36,7 @@ export function registryProblems(registry: SwitchRegistry): string[] {
 
 function definitionProblems(
   name: string,
-  { variants, by, fallback, attributes }: SwitchDefinition,
+  { variants, by, fallback, attributes, values }: SwitchDefinition,
 ): string[] {
   const problems: string[] = [];
   for (const word of [name, ...variants]) {
@@ -56,5 +61,19 @@ function definitionProblems(
   } else if (attributes !== undefined && !attributes.includes(by)) {
     problems.push(`"by" is "${by}", which is none of its attributes (${attributes.join(', ')})`);
   }
+  if (values !== undefined) problems.push(...valueProblems(variants, values));
+  return problems;
+}
+
+function valueProblems(variants: readonly string[], values: Readonly<Record<string, unknown>>): string[] {
+  const names = Object.keys(values);
+  const types = new Set(names.map((name) => (values[name] === null ? 'null' : typeof values[name])));
+  const problems: string[] = [];
+  if (names.toSorted().join() !== variants.toSorted().join())
+    problems.push(
+      `has values for ${names.join(', ') || 'none'}; expected one for each of ${variants.join(', ')}`,
+    );
+  if (types.size > 1 || types.has('null') || types.has('undefined'))
+    problems.push(`has values of the types ${[...types].join(', ')}; expected all of one type, and not null`);
   return problems;
 }

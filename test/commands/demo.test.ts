@@ -110,7 +110,8 @@ describe('chodang demo', function () {
   it('keeps running until Ctrl-C, with addresses and commands that work', async () => {
     const { child, ended } = startChodang(['demo', '--size', '1000', '--json'], { env });
     const [line] = (await once(child.stdout!, 'data')) as [Buffer];
-    const { addresses } = JSON.parse(String(line)) as Told;
+    const { addresses, outcome } = JSON.parse(String(line)) as Told;
+    assert.deepEqual(outcome.problems, []);
     assert.equal((await fetch(addresses.openapi)).status, 200);
     assert.match(await (await fetch(addresses.metrics)).text(), /^# HELP /);
     assert.match(await (await fetch(addresses.customer ?? '')).text(), /초당옥수수|corn/);

@@ -6,7 +6,8 @@ const good: SwitchDefinition = { variants: ['legacy', 'actors'], by: 'sellerId',
 describe('a registry of switches', () => {
   it('is fine with two or three variants', () => {
     const three = { ...good, variants: ['off', 'on', 'shadow'], fallback: 'off', attributes: ['sellerId'] };
-    assert.deepEqual(registryProblems({ 'delay-notice-path': good, other: three }), []);
+    const worth = { ...good, values: { legacy: 0, actors: 8 } };
+    assert.deepEqual(registryProblems({ 'delay-notice-path': good, other: three, worth }), []);
   });
 
   const mistakes: [parts: Partial<SwitchDefinition>, problem: string][] = [
@@ -25,6 +26,15 @@ describe('a registry of switches', () => {
     ],
     [{ by: '' }, '"by" is empty; expected the name of a context attribute, such as "sellerId"'],
     [{ attributes: ['noticeId'] }, '"by" is "sellerId", which is none of its attributes (noticeId)'],
+    [{ values: { legacy: 1 } }, 'has values for legacy; expected one for each of legacy, actors'],
+    [
+      { values: { legacy: 1, actors: true } },
+      'has values of the types number, boolean; expected all of one type, and not null',
+    ],
+    [
+      { values: { legacy: null as never, actors: {} } },
+      'has values of the types null, object; expected all of one type, and not null',
+    ],
   ];
   for (const [parts, problem] of mistakes) {
     it(`is told: ${problem}`, () => {

@@ -53,7 +53,8 @@ describe('a switch', () => {
     });
     assert.deepEqual(evaluate(value, { sellerId: 's-17', lane: 'bulk' }), match('shadow'));
     assert.deepEqual(evaluate(value, { sellerId: 's-17' }), match('actors'));
-    assert.equal(evaluate(value, { sellerId: 's-18' }).reason, 'STATIC');
+    const { variant, reason, version } = evaluate(value, { sellerId: 's-18' });
+    assert.deepEqual([variant, reason, version], ['legacy', 'DEFAULT', 7]);
   });
 
   it('gives the fallback and says so where no value is known', () => {
@@ -63,8 +64,17 @@ describe('a switch', () => {
     assert.deepEqual(evaluateSwitch({ ...unset, error: 'it is empty' }, {}, false), {
       ...fallback,
       reason: 'ERROR',
+      errorCode: 'PARSE_ERROR',
       errorMessage: "its value can't be used: it is empty",
     });
+  });
+
+  it('gives what its variants stand for', () => {
+    const values = { legacy: 1, actors: { parallel: 8 }, shadow: 0 };
+    const at = { ...state('on'), definition: { ...definition, values } };
+    assert.deepEqual(evaluateSwitch(at, {}, false).value, { parallel: 8 });
+    assert.deepEqual(evaluateSwitch({ ...at, applied: undefined }, {}, false).value, 1);
+    assert.equal(evaluateSwitch({ ...state('shadow'), definition: at.definition }, {}, false).value, 0);
   });
 
   it('says when ZooKeeper is away', () => {
@@ -91,6 +101,7 @@ describe('a switch', () => {
           variant: 'actors',
           reason: 'ERROR',
           version: 7,
+          errorCode: 'TARGETING_KEY_MISSING',
           errorMessage: 'the context has no "sellerId", by which "delay-notice-path" is split',
         });
       }
@@ -99,8 +110,8 @@ describe('a switch', () => {
 
   it('never throws, even without a context', () => {
     for (const context of [undefined, null]) {
-      const { variant, reason, errorMessage } = evaluate('30%', context);
-      assert.deepEqual([variant, reason], ['legacy', 'ERROR']);
+      const { variant, reason, errorCode, errorMessage } = evaluate('30%', context);
+      assert.deepEqual([variant, reason, errorCode], ['legacy', 'ERROR', 'INVALID_CONTEXT']);
       assert.match(errorMessage ?? '', /^the context can't be read: TypeError/u);
     }
   });
