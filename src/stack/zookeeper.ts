@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ask } from './ask.ts';
 import { makeFolder } from './place.ts';
 import { systemPath } from './process.ts';
-import { Server, type ServerKind } from './server.ts';
+import { type Place, Server, type ServerKind } from './server.ts';
 import { giveTo } from './user.ts';
 
 type Port = 'client';
@@ -21,24 +21,7 @@ export const zookeeperKind: ServerKind<Port> = {
   stopSignal: 'SIGTERM',
   startMs: 60_000,
 
-  async prepare({ dir, data, ports, user }) {
-    makeFolder(data, 0o700);
-    giveTo(user, data);
-    const configuration = `dataDir=${data}
-clientPortAddress=127.0.0.1
-clientPort=${ports.client}
-tickTime=500
-maxSessionTimeout=60000
-maxClientCnxns=0
-admin.enableServer=false
-autopurge.snapRetainCount=3
-autopurge.purgeInterval=1
-preAllocSize=4096
-4lw.commands.whitelist=srvr,stat,cons,mntr
-`;
-    writeFileSync(join(dir, 'zoo.cfg'), configuration);
-    giveTo(user, join(dir, 'zoo.cfg'));
-  },
+  prepare: async (place) => prepareZookeeper(place),
 
   command: ({ dir }) => ({
     file: 'java',
@@ -60,6 +43,26 @@ preAllocSize=4096
 
   url: ({ ports }) => `127.0.0.1:${ports.client}`,
 };
+
+/** Makes the data folder of a ZooKeeper, and its `zoo.cfg` with what each one here has in it and `more` lines. */
+export function prepareZookeeper({ dir, data, ports, user }: Place<Port>, more = ''): void {
+  makeFolder(data, 0o700);
+  giveTo(user, data);
+  const configuration = `dataDir=${data}
+clientPortAddress=127.0.0.1
+clientPort=${ports.client}
+tickTime=500
+maxSessionTimeout=60000
+maxClientCnxns=0
+admin.enableServer=false
+autopurge.snapRetainCount=3
+autopurge.purgeInterval=1
+preAllocSize=4096
+4lw.commands.whitelist=srvr,stat,cons,mntr
+${more}`;
+  writeFileSync(join(dir, 'zoo.cfg'), configuration);
+  giveTo(user, join(dir, 'zoo.cfg'));
+}
 
 /** Starts a ZooKeeper of one's own in `dir`, or the one that lives there; `stop` it in the end. */
 export async function startZookeeper({ dir, port }: { dir: string; port?: number }): Promise<Server<Port>> {

@@ -21,6 +21,13 @@ export interface SwitchDefinition {
 /** The switches of a process, by name; the name is that of the znode. */
 export type SwitchRegistry = Readonly<Record<string, SwitchDefinition>>;
 
+/** Gives the definition of a switch; throws an error that names those that are registered if it is none of them. */
+export function registered(registry: SwitchRegistry, name: string): SwitchDefinition {
+  const definition = Object.hasOwn(registry, name) ? registry[name] : undefined;
+  if (definition) return definition;
+  throw new Error(`"${name}" is not a registered switch; known are: ${Object.keys(registry).join(', ')}`);
+}
+
 const nameForm = /^[A-Za-z][A-Za-z0-9._-]*$/;
 
 /**

@@ -1,4 +1,8 @@
+import { registered } from './definition.ts';
 import type { SwitchChange, SwitchLog } from './known.ts';
+import { parseRule } from './parse.ts';
+import { SwitchValueError } from './value-error.ts';
+import type { SwitchPlace, WrittenValue } from './write.ts';
 import type { Stamp } from './zookeeper.ts';
 
 /** One version of a switch, as history keeps it. */
@@ -27,16 +31,38 @@ export interface Gap {
   remade: boolean;
 }
 
-/** Puts what is missing between the versions of a history, the newest first, where it is missing. */
-export function withGaps(versions: readonly SwitchVersion[]): (SwitchVersion | Gap)[] {
+/**
+ * Puts what is missing between the versions of a history, the newest first, where it is missing; also before the
+ * first one if these are `all` that there are.
+ */
+export function withGaps(versions: readonly SwitchVersion[], { all = true } = {}): (SwitchVersion | Gap)[] {
   return versions.flatMap((version, at) => {
     const older = versions[at + 1];
-    if (!older) return [version];
+    if (!older) {
+      if (!all || version.version === 0) return [version];
+      return [version, { unseen: { from: 0, to: version.version - 1 }, remade: false }];
+    }
     const remade = older.czxid !== version.czxid;
     const from = remade ? 0 : older.version + 1;
     const unseen = from < version.version ? { from, to: version.version - 1 } : undefined;
     return remade || unseen ? [version, { unseen, remade }] : [version];
   });
+}
+
+/** Makes a version of what is written in a switch; its note is that of the value, unless another is given. */
+export function versionOf(
+  { registry }: Pick<SwitchPlace, 'registry'>,
+  name: string,
+  written: WrittenValue,
+  { who = null, note }: { who?: string | null; note?: string | undefined } = {},
+): SwitchVersion {
+  try {
+    const rule = parseRule(registered(registry, name), written.raw);
+    return { name, ...written, who, note: note ?? rule.note ?? null, error: null };
+  } catch (error) {
+    if (!(error instanceof SwitchValueError)) throw error;
+    return { name, ...written, who, note: note ?? null, error: error.message };
+  }
 }
 
 const mostWaiting = 1_000;

@@ -1,4 +1,4 @@
-import type { SwitchRegistry } from './definition.ts';
+import { registered, type SwitchRegistry } from './definition.ts';
 import { parseRule } from './parse.ts';
 import { makePath, switchesPath } from './path.ts';
 import { type Access, type Connection, connectTo, isRefused, type Stamp, serversOf } from './zookeeper.ts';
@@ -36,7 +36,7 @@ const sessionTimeoutMs = 10_000;
 
 /** Reads what is written in a switch's znode; null if there is none. Throws if no server can be reached. */
 export function readSwitch(place: SwitchPlace, name: string): Promise<WrittenValue | null> {
-  definitionOf(place, name);
+  registered(place.registry, name);
   const path = pathOf(place, name);
   return connected(place, (connection) => allowed(place, 'read', path, () => current(connection, path)));
 }
@@ -55,7 +55,7 @@ export async function writeSwitch(
   value: string,
   { ifVersion }: { ifVersion?: number | null } = {},
 ): Promise<Written> {
-  parseRule(definitionOf(place, name), value);
+  parseRule(registered(place.registry, name), value);
   const path = pathOf(place, name);
   const raw = value.trim();
   return connected(place, async (connection) => {
@@ -92,12 +92,6 @@ async function current(connection: Connection, path: string): Promise<WrittenVal
   if (!znode) return null;
   const { data, ...stamp } = znode;
   return { raw: data.toString(), ...stamp };
-}
-
-function definitionOf({ registry }: SwitchPlace, name: string) {
-  const definition = registry[name];
-  if (definition) return definition;
-  throw new Error(`"${name}" is not a registered switch; known are: ${Object.keys(registry).join(', ')}`);
 }
 
 const pathOf = ({ root }: SwitchPlace, name: string) => `${switchesPath(root)}/${name}`;

@@ -1,10 +1,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { SwitchRegistry } from '../../switches/definition.ts';
+import { registered, type SwitchRegistry } from '../../switches/definition.ts';
 import type { SwitchChange, SwitchLog, SwitchStatus } from '../../switches/known.ts';
 import { openSwitches, type SwitchesStatus } from '../../switches/open.ts';
 import { describeRule } from '../../switches/rule.ts';
 import type { SwitchPlace } from '../../switches/write.ts';
 import { showHistory } from './history.ts';
+import { outputOf } from './output.ts';
 import { type PlaceOptions, placeOf, type SwitchSettings } from './place.ts';
 import { type SetOptions, setSwitch, versionNumber } from './set.ts';
 
@@ -41,19 +42,19 @@ export function switchCommand(settings: () => Promise<SwitchSettings>): Command 
         const place = placeOf(await settings(), options);
         const { switches, unregistered } = await look(place);
         const rows = Object.keys(place.registry).map((name) => row(name, place.registry, switches[name]));
-        if (options.json) return say(self, JSON.stringify({ switches: rows, unregistered }));
-        for (const each of rows) say(self, lineOf(each));
+        if (options.json) return outputOf(self).say(JSON.stringify({ switches: rows, unregistered }));
+        for (const each of rows) outputOf(self).say(lineOf(each));
         for (const name of unregistered)
-          say(self, `${name}: no switch of this name is registered, no effect`);
+          outputOf(self).say(`${name}: no switch of this name is registered, no effect`);
       }),
   );
 
   add('get', 'shows one switch', '<NAME>').action((name: string, options: PlaceOptions, self: Command) =>
     run(self, async () => {
       const place = placeOf(await settings(), options);
-      if (place.registry[name] === undefined) throw new Error(unknown(name, place.registry));
+      registered(place.registry, name);
       const found = row(name, place.registry, (await look(place)).switches[name]);
-      say(self, options.json ? JSON.stringify(found) : lineOf(found));
+      outputOf(self).say(options.json ? JSON.stringify(found) : lineOf(found));
     }),
   );
 
@@ -65,22 +66,23 @@ export function switchCommand(settings: () => Promise<SwitchSettings>): Command 
     .option('--dry-run', 'writes nothing, and shows which sellers with open orders would change sides')
     .action((name: string, value: string | undefined, options: SetOptions, self: Command) =>
       run(self, async () => {
-        const output = { say: (line: string) => say(self, line), warn: (line: string) => warn(self, line) };
-        await setSwitch(await settings(), name, value, options, output);
+        await setSwitch(await settings(), name, value, options, outputOf(self));
       }),
     );
 
   add('history', 'shows who changed a switch, when and why, the newest first', '<NAME>')
     .option('--limit <n>', 'at most so many versions', limitOf, 50)
     .action((name: string, options: PlaceOptions & { limit: number }, self: Command) =>
-      run(self, async () => showHistory(await settings(), name, options, (line) => say(self, line))),
+      run(self, async () => showHistory(await settings(), name, options, outputOf(self))),
     );
 
   add('watch', 'shows all switches and then each change, until interrupted').action(
     (options: PlaceOptions, self: Command) =>
       run(self, async () => {
         const onChange = (change: SwitchChange) =>
-          say(self, options.json ? JSON.stringify({ at: new Date(), ...plain(change) }) : told(change));
+          outputOf(self).say(
+            options.json ? JSON.stringify({ at: new Date(), ...plain(change) }) : told(change),
+          );
         const switches = await openSwitches({
           ...placeOf(await settings(), options),
           log: silent,
@@ -179,17 +181,6 @@ function plain(change: SwitchChange): object {
   if (change.kind !== 'value') return change;
   const { kind, name, raw, version, rule } = change;
   return { kind, name, raw, version, means: describeRule(rule) };
-}
-
-const unknown = (name: string, registry: SwitchRegistry) =>
-  `"${name}" is not a registered switch; known are: ${Object.keys(registry).join(', ')}`;
-
-function say(self: Command, line: string): void {
-  self.configureOutput().writeOut?.(`${line}\n`);
-}
-
-function warn(self: Command, line: string): void {
-  self.configureOutput().writeErr?.(`${line}\n`);
 }
 
 function interrupted(): Promise<void> {

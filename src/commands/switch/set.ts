@@ -1,9 +1,11 @@
 import { InvalidArgumentError } from 'commander';
-import { withGaps } from '../../switches/history.ts';
+import { registered } from '../../switches/definition.ts';
+import { versionOf, withGaps } from '../../switches/history.ts';
 import { parseRule } from '../../switches/parse.ts';
 import { describeRule } from '../../switches/rule.ts';
 import { readSwitch, type SwitchPlace, type Written, writeSwitch } from '../../switches/write.ts';
 import { effectOf, tellEffect } from './effect.ts';
+import type { Output } from './output.ts';
 import { operator, type PlaceOptions, placeOf, type SwitchSettings, withRecords } from './place.ts';
 
 export interface SetOptions extends PlaceOptions {
@@ -13,8 +15,6 @@ export interface SetOptions extends PlaceOptions {
   to?: number;
   dryRun?: boolean;
 }
-
-type Say = (line: string) => void;
 
 /** Reads the number of a version; for commander. */
 export function versionNumber(text: string): number {
@@ -28,7 +28,7 @@ export async function setSwitch(
   name: string,
   given: string | undefined,
   options: SetOptions,
-  { say, warn }: { say: Say; warn: Say },
+  { say, warn }: Output,
 ): Promise<void> {
   if ((given === undefined) === (options.to === undefined))
     throw new Error('expected a value, such as 25%, or --to and the number of an earlier version');
@@ -53,11 +53,11 @@ async function keep(
   name: string,
   { now }: Written,
   { by, note }: SetOptions,
-  warn: Say,
+  warn: Output['warn'],
 ): Promise<void> {
   try {
     await withRecords(settings, ({ history }) =>
-      history.keep({ name, ...now, who: by ?? operator(), note: note ?? null, error: null }),
+      history.keep(versionOf(settings, name, now, { who: by ?? operator(), note })),
     );
   } catch (error) {
     warn(`warning: the switch is set, but not who set it and why: ${(error as Error).message}`);
@@ -72,7 +72,10 @@ async function valueOf(
   version: number,
 ): Promise<string> {
   const now = await readSwitch(place, name);
-  const versions = await withRecords(settings, ({ history }) => history.versions(name, 100_000));
+  const versions = await withRecords(settings, async ({ history }) => {
+    if (now) await history.keep(versionOf(place, name, now));
+    return history.versions(name, 100_000);
+  });
   const such = versions.filter((each) => each.version === version);
   const found = such.find(({ czxid }) => czxid === now?.czxid) ?? such[0];
   if (found) return found.raw;
@@ -92,11 +95,10 @@ async function dryRun(
   name: string,
   value: string,
   { json, ifVersion }: SetOptions,
-  { say, warn }: { say: Say; warn: Say },
+  { say, warn }: Output,
 ): Promise<void> {
-  const definition = place.registry[name];
+  const definition = registered(place.registry, name);
   const now = await readSwitch(place, name);
-  if (!definition) return;
   if (ifVersion !== undefined && ifVersion !== now?.version)
     warn(
       `warning: expected version ${ifVersion}, it is ${now?.version ?? 'not set'}: it would not be written`,

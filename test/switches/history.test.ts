@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { pino } from 'pino';
+import { switchHistory } from '../../src/store/switchHistory.ts';
+import {
+  recordChanges,
+  type SwitchHistory,
+  type SwitchVersion,
+  withGaps,
+} from '../../src/switches/history.ts';
+import { migratedDatabase } from '../support/database.ts';
+import { freshZookeeperRoot } from '../support/servers.ts';
+import { until } from '../support/wait.ts';
+import { flip, opened, type Where, zkCli } from './opened.ts';
+
+const name = 'delay-notice-path';
+
+describe('the history of the switches', () => {
+  let database: Awaited<ReturnType<typeof migratedDatabase>>;
+  let history: SwitchHistory;
+  let where: Where;
+  let closing: (() => Promise<unknown>)[] = [];
+
+  before(async () => {
+    database = await migratedDatabase();
+    history = switchHistory(database.store);
+  });
+  beforeEach(async () => {
+    await database.store.query('truncate audit');
+    where = await freshZookeeperRoot();
+  });
+  afterEach(async () => {
+    await Promise.all(closing.map((close) => close()));
+    closing = [];
+  });
+  after(() => database.drop());
+
+  /** A process that keeps what it sees. */
+  async function recording(into: Pick<SwitchHistory, 'keep'> = history) {
+    const recorder = recordChanges(into, pino({ level: 'silent' }), { retryMs: 20 });
+    const switches = await opened(where);
+    // As if told from the start: `opened` has noted every change so far.
+    for (const change of switches.changes) recorder.take(change);
+    switches.subscribe((change) => recorder.take(change));
+    closing.push(async () => {
+      await switches.close();
+      await recorder.close();
+    });
+    return switches;
+  }
+  const versions = () => history.versions(name, 100);
+  const kept = (count: number) =>
+    until(async () => (await versions()).length === count && (await versions()), {
+      what: `${count} versions were kept`,
+    });
+
+  it('has each version once, however many processes see it', async () => {
+    await flip(where, '25%');
+    await Promise.all([recording(), recording(), recording()]);
+    await flip(where, 'on');
+    await zkCli(where, 'set', `${where.root}/switches/${name}`, 'onn');
+    const [malformed, on, first, ...more] = await kept(3);
+    assert.deepEqual(more, []);
+    assert.deepEqual(
+      [first, on, malformed].map((version) => [version?.version, version?.raw, version?.who]),
+      [
+        [0, '25%', null],
+        [1, 'on', null],
+        [2, 'onn', null],
+      ],
+    );
+    assert.equal(first?.error, null);
+    assert.match(malformed?.error ?? '', /^"onn" is neither a variant nor a share/u);
+    assert.ok((on?.mzxid ?? 0n) > (first?.mzxid ?? 0n) && on?.czxid === first?.czxid);
+    assert.ok(
+      Math.abs((on?.changedAt.getTime() ?? 0) - Date.now()) < 60_000,
+      'the time is that of the write',
+    );
+  });
+
+  it('keeps the note that is written in the value', async () => {
+    await recording();
+    const value = { variants: { legacy: 70, actors: 30 }, note: 'ramp after incident 12' };
+    await flip(where, JSON.stringify(value));
+    assert.equal((await kept(1))[0]?.note, 'ramp after incident 12');
+  });
+
+  it('learns who it was and why, whoever tells first, and never forgets it', async () => {
+    await recording();
+    const { now } = await flip(where, 'on');
+    await kept(1);
+    const told = { name, ...now, who: 'bori', note: 'harvest', error: null };
+    await history.keep(told);
+    const seen = { ...told, who: null, note: null };
+    await history.keep(seen);
+    await history.keep({ ...told, who: 'somebody else' });
+    assert.deepEqual(await versions(), [told]);
+  });
+
+  it('goes on after a time without Postgres, in order and without a loss', async () => {
+    let away = true;
+    await recording({
+      keep: async (version) => {
+        if (away) throw new Error('Postgres is away');
+        await history.keep(version);
+      },
+    });
+    for (const value of ['on', 'off', '30%']) await flip(where, value);
+    assert.deepEqual(await versions(), []);
+    away = false;
+    assert.deepEqual(
+      (await kept(3)).map(({ raw }) => raw),
+      ['30%', 'off', 'on'],
+    );
+  });
+
+  it('keeps any text, also one that Postgres itself would refuse', async () => {
+    await recording();
+    await flip(where, 'on');
+    await kept(1);
+    await history.keep({ ...(await versions())[0]!, mzxid: 2n ** 62n, raw: 'c\u0000rn 🌽 "옥수수"' });
+    assert.equal((await versions())[0]?.raw, 'c\ufffdrn 🌽 "옥수수"');
+    assert.equal((await versions())[0]?.mzxid, 2n ** 62n);
+  });
+
+  it('has a gap where nobody saw a version, or the znode was made anew', () => {
+    const version = (number: number, czxid = 1n) => ({ version: number, czxid }) as SwitchVersion;
+    const [v5, v4, v1, old] = [version(5, 9n), version(4, 9n), version(1, 9n), version(7)];
+    assert.deepEqual(withGaps([v5, v4, v1, old]), [
+      v5,
+      v4,
+      { unseen: { from: 2, to: 3 }, remade: false },
+      v1,
+      { unseen: { from: 0, to: 0 }, remade: true },
+      old,
+      { unseen: { from: 0, to: 6 }, remade: false },
+    ]);
+    assert.deepEqual(withGaps([version(0, 9n), old], { all: false }), [
+      version(0, 9n),
+      { unseen: undefined, remade: true },
+      old,
+    ]);
+    assert.deepEqual(withGaps([]), []);
+  });
+});
