@@ -1,7 +1,8 @@
+import { join } from 'node:path';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { openLog } from '../log.ts';
-import { readStack } from '../stack/stack.ts';
+import { readStack, stackServers } from '../stack/stack.ts';
 import { sellersWithOpenOrders } from '../store/orders.ts';
 import { openStore } from '../store/store.ts';
 import { switchHistory } from '../store/switchHistory.ts';
@@ -17,7 +18,11 @@ export function loadSettings({ overlay = {} }: { overlay?: Record<string, unknow
   const { postgres, rabbitmq, zookeeper, tms } = readStack();
   config.postgres.url ||= postgres.url ?? '';
   config.rabbitmq.url ||= rabbitmq.url ?? '';
-  config.zookeeper.connect ||= zookeeper.connect ?? '';
+  if (config.zookeeper.connect === '' && zookeeper.connect !== null) {
+    config.zookeeper.connect = zookeeper.connect;
+    // With the data of the stack, so that wiping that leaves no snapshot of what is no more.
+    config.zookeeper.snapshotDir &&= join(stackServers().zookeeper.dir, 'switches');
+  }
   config.tms.url ||= tms.url ?? '';
   return config;
 }
