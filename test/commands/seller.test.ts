@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { parse } from 'node:path';
 import { pino } from 'pino';
 import { migrate } from '../../src/store/migrate.ts';
 import { sellerOf } from '../../src/store/sellers.ts';
@@ -49,8 +51,9 @@ describe('chodang seller and chodang migrate', function () {
   });
 
   it('brings the schema up to date, once', async () => {
+    const all = readdirSync(new URL('../../migrations/', import.meta.url)).map((file) => parse(file).name);
     const first = await chodang(['migrate', '--json'], { env });
-    assert.deepEqual([first.code, first.json()], [0, { migrations: ['0001_first'] }]);
+    assert.deepEqual([first.code, first.json()], [0, { migrations: all }]);
     const second = await chodang(['migrate'], { env });
     assert.deepEqual([second.code, second.stdout], [0, 'The schema is up to date.\n']);
     assert.deepEqual(await migrate(store), []);
