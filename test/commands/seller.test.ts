@@ -51,7 +51,9 @@ describe('chodang seller and chodang migrate', function () {
   });
 
   it('brings the schema up to date, once', async () => {
-    const all = readdirSync(new URL('../../migrations/', import.meta.url)).map((file) => parse(file).name);
+    const all = readdirSync(new URL('../../migrations/', import.meta.url))
+      .map((file) => parse(file).name)
+      .toSorted();
     const first = await chodang(['migrate', '--json'], { env });
     assert.deepEqual([first.code, first.json()], [0, { migrations: all }]);
     const second = await chodang(['migrate'], { env });
