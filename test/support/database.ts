@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { parse } from 'node:path';
 import { type BaseLogger, pino } from 'pino';
 import type { NoticeHeader } from '../../src/rules/notice.ts';
 import { column } from '../../src/store/batch.ts';
@@ -29,9 +31,17 @@ export async function migratedDatabase({
   };
 }
 
+/** Names of all migrations, in the order in which they run. */
+export const allMigrations = readdirSync(new URL('../../migrations/', import.meta.url))
+  .map((file) => parse(file).name)
+  .toSorted();
+
 /** Empties all tables, for the next test. */
 export const emptyTables = (db: Sql) =>
-  db.query('truncate orders, ledger, failures, intake, notices, api_keys, sellers, audit');
+  db.query(
+    `truncate orders, ledger, failures, failure_groups, failure_group_notices, failure_group_sellers, intake, notices,
+              api_keys, sellers, audit`,
+  );
 
 /** An order as the shop's system feeds it in: of `s-1`, open, promised for today, with a phone number. */
 export function anOrderRow(parts: Partial<OrderRow> | string = {}): OrderRow {
