@@ -1,42 +1,88 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { openLog } from '../log.ts';
+import { type FailureGroup, listFailureGroups } from '../store/failureGroups.ts';
 import { listFailures, type RecordedFailure } from '../store/failures.ts';
-import { openStore } from '../store/store.ts';
+import { openStore, type Store } from '../store/store.ts';
 import { loadSettings, requireUrls } from './settings.ts';
 
 const examples = `
 Examples:
-  $ chodang failed list
-  $ chodang failed list --limit 1000 --json | jq -r .errorMessage | sort | uniq -c`;
+  $ chodang failed groups                     # what fails, how often, since when, and whom it concerns
+  $ chodang failed list --group 12
+  $ chodang failed list --limit 1000 --json | jq -r .errorMessage`;
+
+interface Options {
+  limit: number;
+  json?: boolean;
+}
 
 /** Makes `chodang failed`, which shows the messages that the steps gave up. */
 export function failedCommand(): Command {
   const command = new Command('failed').description('shows failed messages').addHelpText('after', examples);
-  command
-    .command('list')
-    .description('lists failed messages, the newest first')
-    .option('--limit <n>', 'at most so many', '50')
-    .option('--json', 'prints one JSON object per line')
-    .addHelpText('after', examples)
-    .action(async ({ limit, json }: { limit: string; json?: boolean }) => {
-      if (!/^[1-9]\d{0,5}$/.test(limit))
-        throw new Error(`--limit: expected a whole number from 1 to 999999, got "${limit}"`);
-      const config = loadSettings();
-      requireUrls(config, ['postgres']);
-      const store = openStore({
-        ...config.postgres,
-        log: openLog({ level: 'warn', destination: process.stderr }),
-      });
-      try {
-        const failures = await listFailures(store, { limit: Number(limit) });
-        for (const failure of failures) process.stdout.write(`${json ? jsonOf(failure) : lineOf(failure)}\n`);
-        if (failures.length === 0 && !json) process.stdout.write('No message has failed.\n');
-      } finally {
-        await store.close();
-      }
-    });
+
+  add('list', 'lists failed messages, the newest first')
+    .option('--group <id>', 'only those of one group', groupOf)
+    .action(({ limit, json, group }: Options & { group?: string }) =>
+      withStore(async (store) => {
+        const failures = await listFailures(store, {
+          limit,
+          ...(group !== undefined && { groupId: group }),
+        });
+        for (const failure of failures) print(json ? jsonOf(failure) : lineOf(failure));
+        if (failures.length === 0 && !json)
+          print(group === undefined ? 'No message has failed.' : `No message of group ${group} has failed.`);
+      }),
+    );
+
+  add(
+    'groups',
+    'lists what failed alike as one: same step, error, place and message, those that failed last first',
+  ).action(({ limit, json }: Options) =>
+    withStore(async (store) => {
+      const groups = await listFailureGroups(store, { limit });
+      for (const group of groups) print(json ? JSON.stringify(group) : groupLineOf(group));
+      if (groups.length === 0 && !json) print('No message has failed.');
+    }),
+  );
   return command;
+
+  function add(name: string, description: string): Command {
+    return command
+      .command(name)
+      .description(description)
+      .option('--limit <n>', 'at most so many', limitOf, 50)
+      .option('--json', 'prints one JSON object per line')
+      .addHelpText('after', examples);
+  }
 }
+
+async function withStore(work: (store: Store) => Promise<void>): Promise<void> {
+  const config = loadSettings();
+  requireUrls(config, ['postgres']);
+  const store = openStore({
+    ...config.postgres,
+    log: openLog({ level: 'warn', destination: process.stderr }),
+  });
+  try {
+    await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+function limitOf(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new InvalidArgumentError('expected a whole number from 1 to 999999.');
+  return Number(text);
+}
+
+function groupOf(text: string): string {
+  if (!/^[1-9]\d{0,17}$/.test(text))
+    throw new InvalidArgumentError('expected the number of a group, as "chodang failed groups" shows it.');
+  return text;
+}
+
+const print = (line: string) => process.stdout.write(`${line}\n`);
 
 const jsonOf = ({ body, ...rest }: RecordedFailure) =>
   JSON.stringify({ ...rest, body: body.toString('utf8') });
@@ -53,3 +99,19 @@ const lineOf = ({
 }: RecordedFailure) =>
   `${failureId}  ${failedAt.toISOString()}  ${step}.${lane}  attempt ${attempt}  ${orders} order(s)  ` +
   `${errorClass}: ${errorMessage.split('\n')[0]}`;
+
+const groupLineOf = ({
+  groupId,
+  state,
+  step,
+  failures,
+  orders,
+  notices,
+  sellers,
+  firstFailedAt,
+  lastFailedAt,
+  ...kind
+}: FailureGroup) =>
+  `${groupId}  ${state}  ${step}  ${failures} message(s): ${orders} order(s), ${notices} notice(s), ` +
+  `${sellers} seller(s)  ${firstFailedAt.toISOString()} to ${lastFailedAt.toISOString()}  ` +
+  `${kind.errorClass}: ${kind.message}${kind.frame === null ? '' : `  in ${kind.frame}`}`;

@@ -14,6 +14,8 @@ export interface FailedMessage {
   errorMessage: string;
   errorStack: string | undefined;
   attempt: number;
+  /** When the message was published that failed in the end; undefined if nobody knows. */
+  publishedAt: Date | undefined;
   failedAt: Date;
   headers: Record<string, unknown>;
   /** Byte for byte as it came, JSON or not. */
@@ -99,7 +101,6 @@ function describe(step: string, delivery: Delivery): FailedMessage {
     return typeof value === 'string' ? value : undefined;
   };
   const attempt = headers[headerNames.attempt];
-  const failedAt = new Date(text(headerNames.failedAt) ?? delivery.publishedAt ?? Date.now());
   return {
     step,
     lane: text(headerNames.lane) ?? routingKey.slice(step.length + 1),
@@ -108,8 +109,14 @@ function describe(step: string, delivery: Delivery): FailedMessage {
     errorMessage: text(headerNames.errorMessage) ?? 'the message came without an error in its headers',
     errorStack: text(headerNames.errorStack),
     attempt: Number.isInteger(attempt) ? (attempt as number) : 0,
-    failedAt: Number.isNaN(failedAt.getTime()) ? new Date() : failedAt,
+    publishedAt: time(text(headerNames.publishedAt)),
+    failedAt: time(text(headerNames.failedAt) ?? delivery.publishedAt) ?? new Date(),
     headers,
     content,
   };
+}
+
+function time(value: string | number | undefined): Date | undefined {
+  const date = new Date(value ?? Number.NaN);
+  return Number.isNaN(date.getTime()) ? undefined : date;
 }

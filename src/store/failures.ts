@@ -1,5 +1,8 @@
+import { kindOf } from '../failures/fingerprint.ts';
 import type { ShipDate } from '../rules/notice.ts';
-import type { OrderKey } from './batch.ts';
+import { column, type OrderKey } from './batch.ts';
+import { countInGroups, lockGroups } from './failureGroups.ts';
+import { storable, storableJson } from './storable.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
 /** A message that a step gave up, or an order that the legacy run did. */
@@ -12,6 +15,8 @@ export interface Failure {
   errorMessage: string;
   errorStack: string | undefined;
   attempt: number;
+  /** When the message was published that failed in the end; undefined if nobody knows. */
+  publishedAt?: Date | undefined;
   failedAt: Date;
   headers: Record<string, unknown>;
   /** Byte for byte as it came, JSON or not. */
@@ -34,16 +39,21 @@ export interface RecordedFailure {
   errorMessage: string;
   errorStack: string | null;
   attempt: number;
+  publishedAt: Date | null;
   failedAt: Date;
   recordedAt: Date;
   headers: Record<string, unknown>;
   body: Buffer;
   noticeIds: string[];
+  sellerIds: string[];
   orders: number;
+  /** Null where it was recorded before there were groups. */
+  groupId: string | null;
 }
 
 /**
- * Keeps failures for people to look at and retry, and sets their orders to `failed`, in one transaction.
+ * Keeps failures for people to look at and retry, counts them in their groups, and sets their orders to `failed`, in
+ * one transaction.
  *
  * Safe to do twice: a failure that is there already (same step and message id) is left alone with its orders,
  * which a retry may have taken up since. In the ledger `failed` goes over no row and over `delayed` only, and
@@ -52,24 +62,50 @@ export interface RecordedFailure {
  */
 export async function recordFailures(store: Store, failures: readonly Failure[]): Promise<void> {
   if (failures.length === 0) return;
+  const all = failures.map((failure) => ({
+    ...failure,
+    ...kindOf(failure),
+    step: storable(failure.step),
+    messageId: storable(failure.messageId),
+    noticeIds: distinct(failure.orders.map(({ noticeId }) => noticeId)),
+    sellerIds: distinct(failure.orders.map(({ sellerId }) => storable(sellerId))),
+  }));
   await transaction(store, async (tx) => {
-    const added = await tx.rows<[step: string, messageId: string]>(insertFailures, [
-      failures.map((failure) => storable(failure.step)),
-      failures.map((failure) => storable(failure.messageId)),
-      failures.map((failure) => storable(failure.lane)),
-      failures.map((failure) => storable(failure.errorClass)),
-      failures.map((failure) => storable(failure.errorMessage)),
-      failures.map((failure) => storable(failure.errorStack)),
-      failures.map((failure) => failure.attempt),
-      failures.map((failure) => failure.failedAt),
-      failures.map((failure) => storableJson(failure.headers)),
-      failures.map((failure) => failure.content.toString('hex')),
-      failures.map((failure) => `{${[...new Set(failure.orders.map((order) => order.noticeId))].join(',')}}`),
-      failures.map((failure) => failure.orders.length),
+    const groups = await lockGroups(tx, all);
+    const rows = await tx.rows<[step: string, messageId: string, failureId: string]>(insertFailures, [
+      all.map((failure) => failure.step),
+      all.map((failure) => failure.messageId),
+      all.map((failure) => storable(failure.lane)),
+      all.map((failure) => storable(failure.errorClass)),
+      all.map((failure) => storable(failure.errorMessage)),
+      all.map((failure) => storable(failure.errorStack)),
+      all.map((failure) => failure.attempt),
+      all.map((failure) => failure.publishedAt),
+      all.map((failure) => failure.failedAt),
+      all.map((failure) => storableJson(failure.headers)),
+      all.map((failure) => failure.content.toString('hex')),
+      all.map((failure) => `{${failure.noticeIds.join(',')}}`),
+      all.map((failure) => column(failure.sellerIds, (sellerId) => sellerId) ?? '{}'),
+      all.map((failure) => failure.orders.length),
+      all.map((failure) => groups.get(failure.fingerprint)),
     ]);
-    const isNew = new Set(added.map(([step, messageId]) => `${step}\0${messageId}`));
-    const orders = failures
-      .filter((failure) => isNew.has(`${storable(failure.step)}\0${storable(failure.messageId)}`))
+    const ids = new Map(rows.map(([step, messageId, failureId]) => [`${step}\0${messageId}`, failureId]));
+    const added = all.flatMap((failure) => {
+      const key = `${failure.step}\0${failure.messageId}`;
+      const failureId = ids.get(key);
+      ids.delete(key); // the first of two that came under one id in one batch
+      return failureId === undefined ? [] : [{ ...failure, failureId }];
+    });
+    await countInGroups(
+      tx,
+      added.map((failure) => ({
+        ...failure,
+        groupId: groups.get(failure.fingerprint) ?? '',
+        orders: failure.orders.length,
+      })),
+      groups.values(),
+    );
+    const orders = added
       .flatMap((failure) => failure.orders)
       .filter(({ sellerId, orderId }) => !sellerId.includes('\0') && !orderId.includes('\0'));
     if (orders.length > 0)
@@ -82,31 +118,36 @@ export async function recordFailures(store: Store, failures: readonly Failure[])
   });
 }
 
-/** Lists failures, the newest first: at most `limit` (default 100), of those before `before` if it is given. */
+const distinct = (texts: readonly string[]) => [...new Set(texts)];
+
+/** Lists failures, of one group if it is given, the newest first: at most `limit` (default 100), of those before `before`. */
 export async function listFailures(
   db: Sql,
-  { limit = 100, before }: { limit?: number; before?: string } = {},
+  { limit = 100, before, groupId }: { limit?: number; before?: string; groupId?: string } = {},
 ): Promise<RecordedFailure[]> {
   return db.query<RecordedFailure>(
     `select failure_id as "failureId", step, lane, message_id as "messageId", error_class as "errorClass",
-            error_message as "errorMessage", error_stack as "errorStack", attempt, failed_at as "failedAt",
-            recorded_at as "recordedAt", headers, body, notice_ids as "noticeIds", orders
-     from failures where $2::bigint is null or failure_id < $2
+            error_message as "errorMessage", error_stack as "errorStack", attempt, published_at as "publishedAt",
+            failed_at as "failedAt", recorded_at as "recordedAt", headers, body, notice_ids as "noticeIds",
+            seller_ids as "sellerIds", orders, group_id as "groupId"
+     from failures where ($2::bigint is null or failure_id < $2) and ($3::bigint is null or group_id = $3)
      order by failure_id desc limit $1`,
-    [limit, before],
+    [limit, before, groupId],
   );
 }
 
 const insertFailures = `
-  insert into failures (step, message_id, lane, error_class, error_message, error_stack, attempt, failed_at,
-                        headers, body, notice_ids, orders)
-  select step, message_id, lane, class, message, stack, attempt, failed_at,
-         headers::jsonb, decode(body, 'hex'), notice_ids::uuid[], orders
+  insert into failures (step, message_id, lane, error_class, error_message, error_stack, attempt, published_at,
+                        failed_at, headers, body, notice_ids, seller_ids, orders, group_id)
+  select step, message_id, lane, class, message, stack, attempt, published_at, failed_at,
+         headers::jsonb, decode(body, 'hex'), notice_ids::uuid[], seller_ids::text[], orders, group_id
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[],
-              $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::int[])
-    as k (step, message_id, lane, class, message, stack, attempt, failed_at, headers, body, notice_ids, orders)
+              $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[],
+              $15::bigint[])
+    as k (step, message_id, lane, class, message, stack, attempt, published_at, failed_at, headers, body,
+          notice_ids, seller_ids, orders, group_id)
   on conflict (step, message_id) do nothing
-  returning step, message_id`;
+  returning step, message_id, failure_id`;
 
 // distinct: one statement may not change a row twice, and two failures may name the same order.
 const fail = `
@@ -117,9 +158,3 @@ const fail = `
   on conflict (notice_id, order_id) do update
   set state = 'failed', failed_from = l.state, settled_at = now()
   where l.state = 'delayed'`;
-
-const storable = (text: string | undefined) => text?.replaceAll(/\0|\p{Surrogate}/gu, '\ufffd');
-
-/** jsonb takes neither NUL nor half a surrogate pair, which JSON writes as escapes. */
-const storableJson = (value: unknown) =>
-  JSON.stringify(value).replaceAll(/\\u(0000|d[89a-f][0-9a-f]{2})/gi, '\\ufffd');

@@ -22,6 +22,7 @@ describe('the failures actor', () => {
     errorMessage: 'no',
     errorStack: undefined,
     attempt,
+    publishedAt: undefined,
     failedAt: new Date(),
     headers: {},
     content: Buffer.from(JSON.stringify({ chunks: [{ header, items: [{ orderId }] }] })),
