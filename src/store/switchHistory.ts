@@ -8,7 +8,7 @@ export function switchHistory(db: Sql): SwitchHistory {
       const detail = { ...rest, czxid: String(czxid), mzxid: String(mzxid), createdAt };
       await db.query(
         `insert into audit as known (at, who, action, subject, detail) values ($1, $2, 'switch', $3, $4)
-         on conflict (subject, (detail ->> 'mzxid')) where action = 'switch'
+         on conflict (subject, at, (detail ->> 'mzxid')) where action = 'switch'
          do update set who = excluded.who, detail = excluded.detail
          where known.who is null and excluded.who is not null`,
         [changedAt, who, name, JSON.stringify(detail).replaceAll('\\u0000', '\\ufffd')],
@@ -19,7 +19,7 @@ export function switchHistory(db: Sql): SwitchHistory {
       const rows = await db.query<Row>(
         `select at, who, detail from audit
          where action = 'switch' and subject = $1
-         order by (detail ->> 'mzxid')::bigint desc limit $2`,
+         order by at desc, (detail ->> 'mzxid')::bigint desc limit $2`,
         [name, limit],
       );
       return rows.map(({ at, who, detail: { czxid, mzxid, createdAt, ...rest } }) => ({

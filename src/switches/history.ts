@@ -42,12 +42,16 @@ export function withGaps(versions: readonly SwitchVersion[], { all = true } = {}
       if (!all || version.version === 0) return [version];
       return [version, { unseen: { from: 0, to: version.version - 1 }, remade: false }];
     }
-    const remade = older.czxid !== version.czxid;
+    const remade = !isSameZnode(older, version);
     const from = remade ? 0 : older.version + 1;
     const unseen = from < version.version ? { from, to: version.version - 1 } : undefined;
     return remade || unseen ? [version, { unseen, remade }] : [version];
   });
 }
+
+/** Whether two versions are of one znode, and not of one that was deleted and made again, or lost with all data. */
+export const isSameZnode = (a: Stamp, b: Stamp): boolean =>
+  a.czxid === b.czxid && a.createdAt.getTime() === b.createdAt.getTime();
 
 /** Makes a version of what is written in a switch; its note is that of the value, unless another is given. */
 export function versionOf(

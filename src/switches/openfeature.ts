@@ -36,6 +36,7 @@ export class SwitchProvider implements Provider {
   readonly runsOn = 'server';
   readonly events = new OpenFeatureEventEmitter();
   readonly #options: SwitchesOptions;
+  #opening: Promise<Switches> | undefined;
   #switches: Switches | undefined;
   /** Whether ZooKeeper has been seen, or a snapshot. */
   #known = false;
@@ -47,7 +48,8 @@ export class SwitchProvider implements Provider {
 
   /** Opens the switches; called by the SDK. */
   async initialize(): Promise<void> {
-    const opened = await openSwitches(this.#options).catch((cause: unknown) => {
+    this.#opening = openSwitches(this.#options);
+    const opened = await this.#opening.catch((cause: unknown) => {
       throw new ProviderFatalError(cause instanceof Error ? cause.message : String(cause), { cause });
     });
     this.#switches = opened;
@@ -63,9 +65,10 @@ export class SwitchProvider implements Provider {
     });
   }
 
-  /** Closes the switches; called by the SDK. */
+  /** Closes the switches, also those that are still being opened; called by the SDK. */
   async onClose(): Promise<void> {
-    await this.#switches?.close();
+    const [opened] = await Promise.allSettled([this.#opening]);
+    if (opened.status === 'fulfilled') await opened.value?.close();
   }
 
   async resolveBooleanEvaluation(name: string, otherwise: boolean, context: EvaluationContext) {

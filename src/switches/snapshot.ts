@@ -20,7 +20,7 @@ const format = 1;
 /**
  * A file with the last known values of the switches below one root of one ZooKeeper.
  *
- * It is replaced as a whole, so that nobody reads half of one; processes may share it, for they all know the same.
+ * It is replaced as a whole, so that nobody reads half of one; processes with the same switches may share it.
  * That it can't be read or written is logged once, and stops nothing.
  */
 export class SnapshotFile {

@@ -96,6 +96,17 @@ describe('the history of the switches', () => {
     assert.deepEqual(await versions(), [told]);
   });
 
+  it('takes a ZooKeeper that lost its data, and counts from the beginning again, for another', async () => {
+    const { now } = await flip(where, 'on');
+    const first = { name, ...now, who: null, note: null, error: null };
+    await history.keep(first);
+    const day = 86_400_000;
+    const again = { ...first, raw: 'off', changedAt: new Date(now.changedAt.getTime() + day), who: 'bori' };
+    await history.keep(again);
+    await history.keep({ ...first, who: 'haneul' });
+    assert.deepEqual(await versions(), [again, { ...first, who: 'haneul' }]);
+  });
+
   it('goes on after a time without Postgres, in order and without a loss', async () => {
     let away = true;
     await recording({
@@ -123,7 +134,10 @@ describe('the history of the switches', () => {
   });
 
   it('has a gap where nobody saw a version, or the znode was made anew', () => {
-    const version = (number: number, czxid = 1n) => ({ version: number, czxid }) as SwitchVersion;
+    const version = (number: number, czxid = 1n, createdAt = new Date(0)) =>
+      ({ version: number, czxid, createdAt }) as SwitchVersion;
+    const later = version(2, 1n, new Date(1));
+    assert.deepEqual(withGaps([later, version(1)])[1], { unseen: { from: 0, to: 1 }, remade: true });
     const [v5, v4, v1, old] = [version(5, 9n), version(4, 9n), version(1, 9n), version(7)];
     assert.deepEqual(withGaps([v5, v4, v1, old]), [
       v5,

@@ -347,6 +347,14 @@ describe('the OpenFeature provider', function () {
       }
     });
 
+    it('leaves no connection behind when it is closed before it is ready', async () => {
+      proxy.silence();
+      const { ready } = begin({ connectWaitMs: 500 });
+      await until(() => proxy.connections() > 0, { what: 'it connects' });
+      await Promise.all([assert.rejects(ready), OpenFeature.clearProviders()]);
+      await until(() => proxy.connections() === 0, { what: 'no connection was left' });
+    });
+
     it('leaves no connection behind when it is closed', async () => {
       await begin().ready;
       assert.equal(proxy.connections(), 1);

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { registered } from '../../switches/definition.ts';
-import { versionOf, withGaps } from '../../switches/history.ts';
+import { isSameZnode, versionOf, withGaps } from '../../switches/history.ts';
 import { parseRule } from '../../switches/parse.ts';
 import { describeRule } from '../../switches/rule.ts';
 import { readSwitch, type SwitchPlace, type Written, writeSwitch } from '../../switches/write.ts';
@@ -77,7 +77,7 @@ async function valueOf(
     return history.versions(name, 100_000);
   });
   const such = versions.filter((each) => each.version === version);
-  const found = such.find(({ czxid }) => czxid === now?.czxid) ?? such[0];
+  const found = such.find((each) => now && isSameZnode(each, now)) ?? such[0];
   if (found) return found.raw;
   const gap = withGaps(versions).some(
     (each) => 'unseen' in each && each.unseen && each.unseen.from <= version && version <= each.unseen.to,
