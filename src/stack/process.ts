@@ -52,7 +52,8 @@ export async function launch(
 /** Names the process that has `pid` now; undefined if there is none, or only a dead one nobody has buried. */
 export function identify(pid: number): ProcessId | undefined {
   const stat = readStat(pid);
-  if (stat === undefined || stat.state === 'Z') return undefined;
+  // The first thread of a killed process may be dead while others still hold its ports.
+  if (stat === undefined || (stat.state === 'Z' && stat.threads <= 1)) return undefined;
   return {
     pid,
     startedAt: `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${stat.ticks}`,
@@ -135,13 +136,20 @@ function pids(): number[] {
   return readdirSync('/proc').map(Number).filter(Number.isInteger);
 }
 
-function readStat(pid: number): { state: string; parent: number; ticks: string } | undefined {
+function readStat(
+  pid: number,
+): { state: string; parent: number; threads: number; ticks: string } | undefined {
   // The name in parentheses may itself hold blanks and parentheses.
   const fields = read(`/proc/${pid}/stat`)
     ?.replace(/^.*\) /s, '')
     .split(' ');
   if (fields === undefined) return undefined;
-  return { state: fields[0] ?? '', parent: Number(fields[1]), ticks: fields[19] ?? '' };
+  return {
+    state: fields[0] ?? '',
+    parent: Number(fields[1]),
+    threads: Number(fields[17]),
+    ticks: fields[19] ?? '',
+  };
 }
 
 function read(file: string): string | undefined {

@@ -70,6 +70,8 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
   // Each process starts with another server, so that not all sit on the first.
   let next = Math.floor(Math.random() * servers.length);
   let retryMs = retryFirstMs;
+  /** Failed tries since the last success. */
+  let failed = 0;
   while (!signal.aborted) {
     const server = servers[next++ % servers.length] ?? servers[0];
     try {
@@ -86,6 +88,7 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
       try {
         await followConnection(connection, watched, listener, () => {
           retryMs = retryFirstMs;
+          failed = 0;
         });
       } finally {
         signal.removeEventListener('abort', close);
@@ -94,6 +97,9 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
     } catch (error) {
       if (signal.aborted) return;
       listener.away(error instanceof Error ? error : new Error(String(error)));
+      failed += 1;
+      // A pause after each round through all servers: the next one may well be there.
+      if (failed % servers.length !== 0) continue;
       await pause(retryMs, signal);
       retryMs = Math.min(retryMs * 2, retryMostMs);
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFree } from '../../src/stack/ports.ts';
 import { startPostgres } from '../../src/stack/postgres.ts';
 import { identify } from '../../src/stack/process.ts';
 import { Server } from '../../src/stack/server.ts';
@@ -48,6 +49,16 @@ describe('a server of this machine', function () {
     await zookeeper.start();
     assert.notEqual(zookeeper.pid, pid);
     assert.equal(zookeeper.pids.length, 1);
+  });
+
+  it('has given its ports back once it is killed: a restart takes them again', async () => {
+    const zookeeper = await startZookeeper({ dir: folder.dir });
+    server = zookeeper;
+    for (let time = 0; time < 8; time += 1) {
+      await zookeeper.kill();
+      assert.ok(await isFree(zookeeper.port()), 'its port is still taken');
+      await zookeeper.start();
+    }
   });
 
   it('comes up where an earlier start was cut off while it made the data', async () => {

@@ -3,7 +3,6 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ask } from '../../src/stack/ask.ts';
-import { isFree } from '../../src/stack/ports.ts';
 import { type Place, Server, type ServerKind } from '../../src/stack/server.ts';
 import { prepareZookeeper, zookeeperKind } from '../../src/stack/zookeeper.ts';
 import { type Proxy, proxyTo } from '../support/proxy.ts';
@@ -83,10 +82,7 @@ export function ensembleIn(dir: string): Ensemble {
     connect: () => members.map(({ url }) => url).join(','),
     start: async () => void (await all((member) => member.start())),
     stop: async () => void (await all((member) => member.stop())),
-    kill: async (member) => {
-      await member.kill();
-      await portsAreFree(member);
-    },
+    kill: (member) => member.kill(),
     leader: () => until(leading, { timeoutMs: 60_000, what: 'there was a leader' }),
     sessions: () => all(sessionsOf),
     loosen: async (follower) => {
@@ -110,14 +106,7 @@ export function ensembleIn(dir: string): Ensemble {
 
 async function restart(member: Member): Promise<void> {
   await member.stop();
-  await portsAreFree(member);
   await member.start();
-}
-
-/** Waits until an ended server's ports are free, for it would start with others, of which the rest doesn't know. */
-async function portsAreFree({ place: { ports } }: Member): Promise<void> {
-  const areFree = async () => (await Promise.all(Object.values(ports).map(isFree))).every(Boolean);
-  await until(areFree, { what: `the ports ${Object.values(ports).join(', ')} were free` });
 }
 
 /** `leader` or `follower`; empty while it doesn't serve. */
