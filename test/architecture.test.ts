@@ -32,7 +32,13 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   'services.ts': ['rules', 'store', 'tms'],
   import: ['rules', 'store'],
   // What knows only the rules, and how to say that a server is away.
-  store: ['rules', 'failures/fingerprint.ts', 'pipeline/errors.ts', 'switches/history.ts'],
+  store: [
+    'rules',
+    'failures/fingerprint.ts',
+    'pipeline/errors.ts',
+    'switches/history.ts',
+    'switches/path.ts',
+  ],
   tms: ['rules', 'pipeline/errors.ts'],
   // What tells of the pipeline.
   'observer.ts': ['pipeline'],

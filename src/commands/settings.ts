@@ -48,11 +48,11 @@ export function requireUrls(config: Config, needed: readonly (keyof typeof serve
 export async function switchSettings(): Promise<SwitchSettings> {
   const { zookeeper, switches, postgres } = loadSettings();
   const { root, auth, acl } = zookeeper;
-  const openRecords = () => {
+  const openRecords = (root: string) => {
     const log = openLog({ level: 'error', destination: process.stderr });
     const store = openStore({ ...postgres, poolSize: 1, connectTimeoutMs: 2_000, log });
     return {
-      history: switchHistory(store),
+      history: switchHistory(store, root),
       contexts: async () => (await sellersWithOpenOrders(store)).map((sellerId) => ({ sellerId })),
       close: () => store.close(),
     };

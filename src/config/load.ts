@@ -73,6 +73,9 @@ function completeSteps(tree: Tree): Tree {
   return { ...rest, steps: Object.fromEntries(complete) };
 }
 
+/** Settings whose values no error may show. */
+const secret = /^(auth|apiKey)$/;
+
 function schemaProblems(tree: Tree): string[] {
   const problems = new Map<string, string>();
   for (const { instancePath, message, keyword, params } of Errors(ConfigSchema, tree)) {
@@ -84,7 +87,7 @@ function schemaProblems(tree: Tree): string[] {
         ? 'is no setting we know; remove it or correct its name'
         : keyword === 'required'
           ? `lacks ${params.requiredProperties.join(', ')}`
-          : `${message}, got ${JSON.stringify(came)}`;
+          : `${message}${secret.test(path.at(-1) ?? '') ? '' : `, got ${JSON.stringify(came)}`}`;
     const at = path.join('.');
     const variable = isTree(came) || keyword === 'boolean' ? '' : ` (${variableOf(path)})`;
     if (!problems.has(at)) problems.set(at, `${at || 'the configuration'}${variable}: ${expected}`);

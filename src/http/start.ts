@@ -20,7 +20,7 @@ export async function startApi(
   const { store } = services;
   const log = services.log as FastifyBaseLogger;
   const registry = config.switches as Config['switches'] & Record<'delay-notice-path', { fallback: string }>;
-  const recorder = recordChanges(switchHistory(store), log);
+  const recorder = recordChanges(switchHistory(store, config.zookeeper.root), log);
   const switches = await openSwitches({
     ...config.zookeeper,
     registry: config.switches,

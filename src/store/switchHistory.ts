@@ -1,17 +1,32 @@
 import type { SwitchHistory, SwitchVersion } from '../switches/history.ts';
+import { switchesPath } from '../switches/path.ts';
+import { storable } from './storable.ts';
 import type { Sql } from './store.ts';
 
-/** Keeps the history of the switches in the table `audit`; 64-bit numbers are texts in its JSON. */
-export function switchHistory(db: Sql): SwitchHistory {
+/**
+ * Keeps the history of the switches below one root in the table `audit`; 64-bit numbers are texts in its JSON.
+ *
+ * The versions of one znode are in the order of their transactions, whatever the servers' clocks say.
+ */
+export function switchHistory(db: Sql, root: string): SwitchHistory {
+  const subjectOf = (name: string) => `${switchesPath(root)}/${name}`;
   return {
-    async keep({ name, who, changedAt, createdAt, czxid, mzxid, ...rest }) {
-      const detail = { ...rest, czxid: String(czxid), mzxid: String(mzxid), createdAt };
+    async keep({ name, who, changedAt, createdAt, czxid, mzxid, raw, note, error, version }) {
+      const detail = {
+        raw: storable(raw),
+        note: storable(note),
+        error: storable(error),
+        version,
+        czxid: String(czxid),
+        mzxid: String(mzxid),
+        createdAt,
+      };
       await db.query(
         `insert into audit as known (at, who, action, subject, detail) values ($1, $2, 'switch', $3, $4)
          on conflict (subject, at, (detail ->> 'mzxid')) where action = 'switch'
          do update set who = excluded.who, detail = excluded.detail
          where known.who is null and excluded.who is not null`,
-        [changedAt, who, name, JSON.stringify(detail).replaceAll('\\u0000', '\\ufffd')],
+        [changedAt, storable(who), subjectOf(name), JSON.stringify(detail)],
       );
     },
 
@@ -19,8 +34,8 @@ export function switchHistory(db: Sql): SwitchHistory {
       const rows = await db.query<Row>(
         `select at, who, detail from audit
          where action = 'switch' and subject = $1
-         order by at desc, (detail ->> 'mzxid')::bigint desc limit $2`,
-        [name, limit],
+         order by detail ->> 'createdAt' desc, (detail ->> 'mzxid')::bigint desc limit $2`,
+        [subjectOf(name), limit],
       );
       return rows.map(({ at, who, detail: { czxid, mzxid, createdAt, ...rest } }) => ({
         name,

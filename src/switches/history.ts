@@ -90,7 +90,7 @@ export function recordChanges(
     for (let version = waiting[0]; version; version = waiting[0]) {
       try {
         await history.keep(version);
-        waiting.shift();
+        waiting.splice(waiting.indexOf(version), 1);
         told = false;
       } catch (error) {
         if (!told)
@@ -115,7 +115,8 @@ export function recordChanges(
       const { name, raw, version, czxid, mzxid, changedAt, createdAt } = change;
       const error = change.kind === 'malformed' ? change.error : null;
       const note = change.kind === 'value' ? (change.rule.note ?? null) : null;
-      if (waiting.length >= mostWaiting) waiting.shift();
+      // Not the first: that one may be on its way.
+      if (waiting.length >= mostWaiting) waiting.splice(1, 1);
       waiting.push({ name, raw, version, czxid, mzxid, changedAt, createdAt, who: null, note, error });
       if (timer === undefined) start();
     },
@@ -123,6 +124,9 @@ export function recordChanges(
       closed = true;
       clearTimeout(timer);
       await running;
+      await keepAll(); // what waited for the next try
+      if (waiting.length > 0)
+        log.warn({ versions: waiting.length }, 'changes of switches were not recorded: they show as a gap');
     },
   };
 }

@@ -130,16 +130,18 @@ export class KnownSwitches {
     this.#dataSet = dataSet ?? this.#dataSet;
   }
 
+  /** Takes note that the place of the switches was made anew while it was watched: nothing is lost by that. */
+  remade(dataSet: string): void {
+    this.#dataSet = dataSet;
+  }
+
   /** Takes a znode's value: parses it and applies it, or keeps the last good one. */
-  value(name: string, znode: Znode, first = false): void {
+  value(name: string, znode: Znode): void {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
-    const { seen, applied, lost } = entry;
-    // A follower of the ensemble that lags behind: what it will tell us next is newer.
-    const older = applied?.znode.czxid === znode.czxid && znode.mzxid < applied.znode.mzxid;
-    if (first && older && !lost) return;
+    const { seen } = entry;
     entry.lost = false;
-    const same = typeof seen === 'object' && seen.version === znode.version && seen.data.equals(znode.data);
+    const same = typeof seen === 'object' && seen.mzxid === znode.mzxid && seen.data.equals(znode.data);
     entry.seen = znode;
     // Read again after a reconnect, but nothing new; a znode that couldn't be read has no `seen`.
     if (same) return;

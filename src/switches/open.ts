@@ -2,7 +2,7 @@ import { atMost } from './at-most.ts';
 import { registryProblems, type SwitchRegistry } from './definition.ts';
 import { KnownSwitches, type SwitchChange, type SwitchLog, type SwitchStatus } from './known.ts';
 import { switchesPath } from './path.ts';
-import { SnapshotFile } from './snapshot.ts';
+import { SnapshotFile, seenIn } from './snapshot.ts';
 import { type Evaluation, evaluateSwitch, type SwitchContext, unknownSwitch } from './switch.ts';
 import { watchZnodes } from './watch.ts';
 import { type Access, aclOf, serversOf } from './zookeeper.ts';
@@ -19,6 +19,8 @@ export interface SwitchesOptions<Registry extends SwitchRegistry = SwitchRegistr
   sessionTimeoutMs?: number;
   /** How long `openSwitches` waits for the first values before it goes on without. Default 2,000. */
   connectWaitMs?: number;
+  /** How long a server is left alone that knows less than was seen before: see `Watched`. Default 30,000. */
+  behindMostMs?: number;
   /**
    * Folder for a file with the last known values, from which a process starts that finds ZooKeeper away. It is made
    * where it is missing. Default: no such file.
@@ -60,7 +62,14 @@ export interface Switches<Name extends string = string> {
 export async function openSwitches<const Registry extends SwitchRegistry>(
   options: SwitchesOptions<Registry>,
 ): Promise<Switches<keyof Registry & string>> {
-  const { connect, registry, log, sessionTimeoutMs = 10_000, connectWaitMs = 2_000 } = options;
+  const {
+    connect,
+    registry,
+    log,
+    sessionTimeoutMs = 10_000,
+    connectWaitMs = 2_000,
+    behindMostMs = 30_000,
+  } = options;
   const problems = registryProblems(registry);
   if (problems.length > 0) throw new Error(`the switches can't be opened: ${problems.join('; ')}`);
   const parent = switchesPath(options.root);
@@ -73,7 +82,7 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
   const listeners = new Set<(change: SwitchChange) => void>();
   if (options.onChange) listeners.add(options.onChange);
   const tell = (change: SwitchChange) => {
-    if (change.kind !== 'away') file?.write(known.snapshot());
+    if (change.kind !== 'away') file?.write(() => known.snapshot());
     for (const listener of listeners) {
       try {
         listener(change);
@@ -93,12 +102,22 @@ export async function openSwitches<const Registry extends SwitchRegistry>(
   });
 
   const stop = watchZnodes(
-    { connect, parent, names: known.names(), sessionTimeoutMs, auth: options.auth, acl: options.acl },
     {
-      value: (name, znode, first) => known.value(name, znode, first),
+      connect,
+      parent,
+      names: known.names(),
+      sessionTimeoutMs,
+      behindMostMs,
+      auth: options.auth,
+      acl: options.acl,
+      seen: snapshot && seenIn(snapshot),
+    },
+    {
+      value: (name, znode) => known.value(name, znode),
       absent: (name) => known.absent(name),
       unreadable: (name, error) => known.unreadable(name, error),
       began: (dataSet) => known.began(dataSet),
+      remade: (dataSet) => known.remade(dataSet),
       listed: (names) => known.listed(names),
       unmade: (err) =>
         log.warn({ err, path: parent }, `${parent} is missing and can't be made; waiting for it`),

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Znode } from './zookeeper.ts';
 
 /** What a process knew last, for one that starts while ZooKeeper is away. */
@@ -10,6 +11,12 @@ export interface Snapshot {
   /** The last good value of each switch that had one; `lost` if ZooKeeper had lost it already. */
   switches: Record<string, Znode & { lost: boolean }>;
 }
+
+/** How far the data had been seen when the snapshot was taken, at least; what is lost is of other data. */
+export const seenIn = ({ dataSet, switches }: Snapshot): { dataSet: string | undefined; zxid: bigint } => ({
+  dataSet,
+  zxid: Object.values(switches).reduce((most, { lost, mzxid }) => (!lost && mzxid > most ? mzxid : most), 0n),
+});
 
 interface SnapshotLog {
   warn(details: object, message: string): void;
@@ -28,7 +35,7 @@ export class SnapshotFile {
   readonly #of: { connect: string; root: string };
   readonly #log: SnapshotLog;
   #writing: Promise<void> | undefined;
-  #next: Snapshot | undefined;
+  #next: (() => Snapshot) | undefined;
   #toldOfWriting = false;
 
   /** `dir` is made when it is needed; the name of the file comes from `connect` and `root`. */
@@ -56,8 +63,8 @@ export class SnapshotFile {
               data: Buffer.from(data, 'base64'),
               czxid: BigInt(czxid),
               mzxid: BigInt(mzxid),
-              changedAt: new Date(rest.changedAt),
-              createdAt: new Date(rest.createdAt),
+              changedAt: timeOf(rest.changedAt),
+              createdAt: timeOf(rest.createdAt),
             },
           ]),
         ),
@@ -69,8 +76,8 @@ export class SnapshotFile {
     }
   }
 
-  /** Writes it soon; of several in a row, the last. */
-  write(snapshot: Snapshot): void {
+  /** Writes it soon; of several in a row, the last, which is only then taken. */
+  write(snapshot: () => Snapshot): void {
     this.#next = snapshot;
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
@@ -84,30 +91,14 @@ export class SnapshotFile {
 
   async #writeAll(): Promise<void> {
     while (this.#next) {
-      const { dataSet, switches } = this.#next;
+      const take = this.#next;
+      // Changes that come at once, as at a start, make one snapshot.
+      await setImmediate();
       this.#next = undefined;
-      const written: Written = {
-        format,
-        ...this.#of,
-        dataSet: dataSet ?? null,
-        switches: Object.fromEntries(
-          Object.entries(switches).map(([name, { data, czxid, mzxid, ...rest }]) => [
-            name,
-            {
-              version: rest.version,
-              lost: rest.lost,
-              data: data.toString('base64'),
-              czxid: String(czxid),
-              mzxid: String(mzxid),
-              changedAt: rest.changedAt.toISOString(),
-              createdAt: rest.createdAt.toISOString(),
-            },
-          ]),
-        ),
-      };
       try {
+        const written = writtenOf(this.#of, take());
         await mkdir(dirname(this.#path), { recursive: true });
-        const draft = `${this.#path}.${process.pid}`;
+        const draft = `${this.#path}.${randomUUID()}`;
         await writeFile(draft, `${JSON.stringify(written, null, 2)}\n`, { flush: true });
         await rename(draft, this.#path);
         this.#toldOfWriting = false;
@@ -118,6 +109,35 @@ export class SnapshotFile {
       }
     }
   }
+}
+
+function writtenOf(of: { connect: string; root: string }, { dataSet, switches }: Snapshot): Written {
+  return {
+    format,
+    ...of,
+    dataSet: dataSet ?? null,
+    switches: Object.fromEntries(
+      Object.entries(switches).map(([name, { data, czxid, mzxid, ...rest }]) => [
+        name,
+        {
+          version: rest.version,
+          lost: rest.lost,
+          data: data.toString('base64'),
+          czxid: String(czxid),
+          mzxid: String(mzxid),
+          changedAt: rest.changedAt.toISOString(),
+          createdAt: rest.createdAt.toISOString(),
+        },
+      ]),
+    ),
+  };
+}
+
+/** Reads a time; throws where it is none. */
+function timeOf(text: string): Date {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) throw new Error(`expected a time, got ${JSON.stringify(text)}`);
+  return time;
 }
 
 /** The file's JSON. */

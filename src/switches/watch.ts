@@ -15,11 +15,10 @@ import {
 export interface ZnodeListener {
   /** A connection begins. `dataSet` names the data it has, by its parent znode; undefined if there is none. */
   began(dataSet: string | undefined): void;
-  /**
-   * A value, at first or after a change; the same one may come again, after a reconnect for instance. `first` on
-   * this connection: what comes after was changed while it was watched.
-   */
-  value(name: string, znode: Znode, first: boolean): void;
+  /** Somebody made the parent znode (anew) while it was watched. */
+  remade(dataSet: string): void;
+  /** A value, at first or after a change; the same one may come again, after a reconnect for instance. */
+  value(name: string, znode: Znode): void;
   absent(name: string): void;
   /** The znode is there but can't be read, most likely for lack of rights; tried again at the next heartbeat. */
   unreadable(name: string, error: Error): void;
@@ -42,6 +41,19 @@ export interface Watched extends Access {
   /** The children to read. */
   names: readonly string[];
   sessionTimeoutMs: number;
+  /** What is known already. */
+  seen?: Seen | undefined;
+  /**
+   * For so long no server is followed that knows less of the same data than was seen before: it lags behind the others,
+   * and would take flips back. If that lasts, the data were restored from a backup, and there is no other truth.
+   */
+  behindMostMs: number;
+}
+
+/** How far somebody has seen the data of ZooKeeper: which data, and the last transaction in it. */
+export interface Seen {
+  dataSet: string | undefined;
+  zxid: bigint;
 }
 
 const retryFirstMs = 50;
@@ -72,6 +84,7 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
   let retryMs = retryFirstMs;
   /** Failed tries since the last success. */
   let failed = 0;
+  const seen: Seen & { behindSince?: number | undefined } = { dataSet: undefined, zxid: 0n, ...watched.seen };
   while (!signal.aborted) {
     const server = servers[next++ % servers.length] ?? servers[0];
     try {
@@ -86,7 +99,7 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
       const close = () => void connection.close();
       signal.addEventListener('abort', close);
       try {
-        await followConnection(connection, watched, listener, () => {
+        await followConnection(connection, watched, seen, listener, () => {
           retryMs = retryFirstMs;
           failed = 0;
         });
@@ -109,7 +122,8 @@ async function follow(watched: Watched, listener: ZnodeListener, signal: AbortSi
 /** Reads and watches over one connection until that ends; always throws, its end or what else went wrong. */
 async function followConnection(
   connection: Connection,
-  { parent, names }: Watched,
+  { parent, names, behindMostMs }: Watched,
+  seen: Seen & { behindSince?: number | undefined },
   listener: ZnodeListener,
   onSynced: () => void,
 ): Promise<never> {
@@ -121,8 +135,6 @@ async function followConnection(
   });
   /** Names whose watch is set. */
   const armed = new Set<string>();
-  /** Names that have been read over this connection. */
-  const known = new Set<string>();
   // One function per znode and for the parent, made once: the client drops a watcher that it has already.
   const onParent = () => wake?.();
   const watchers = names.map((name) => {
@@ -137,7 +149,14 @@ async function followConnection(
     if (!(error instanceof Error) || error instanceof ConnectionEnded) throw error;
     listener.unmade(error);
   });
-  listener.began(dataSetOf(await connection.exists(parent)));
+  const dataSet = dataSetOf(await connection.exists(parent));
+  if (dataSet === seen.dataSet && connection.lastZxid() < seen.zxid) {
+    seen.behindSince ??= Date.now();
+    if (Date.now() - seen.behindSince < behindMostMs)
+      throw new Error(`${connection.server}: it is behind what was seen before; another one is looked for`);
+  }
+  Object.assign(seen, { dataSet, zxid: connection.lastZxid(), behindSince: undefined });
+  listener.began(dataSet);
   let synced = false;
   while (true) {
     // Before reading, so that a change in the middle of it is not lost.
@@ -145,15 +164,24 @@ async function followConnection(
       wake = resolve;
     });
     if (end !== undefined) throw end;
-    const children = await childrenOf(connection, parent, onParent);
+    const [children, stamp] = await Promise.all([
+      childrenOf(connection, parent, onParent),
+      connection.exists(parent),
+    ]);
+    const now = dataSetOf(stamp);
+    if (now !== undefined && now !== seen.dataSet) {
+      seen.dataSet = now;
+      listener.remade(now);
+    }
     listener.listed(children);
     const present = new Set(children);
     const reads: Promise<void>[] = [];
     for (const { name, onChange } of watchers.filter(({ name }) => !armed.has(name))) {
-      if (present.has(name)) reads.push(read(connection, parent, name, onChange, armed, known, listener));
+      if (present.has(name)) reads.push(read(connection, parent, name, onChange, armed, listener));
       else listener.absent(name);
     }
     await Promise.all(reads);
+    seen.zxid = connection.lastZxid();
     if (!synced) {
       synced = true;
       onSynced();
@@ -185,15 +213,12 @@ async function read(
   name: string,
   onChange: () => void,
   armed: Set<string>,
-  known: Set<string>,
   listener: ZnodeListener,
 ): Promise<void> {
   armed.add(name);
   try {
     const znode = await connection.read(`${parent}/${name}`, onChange);
-    const first = !known.has(name);
-    known.add(name);
-    if (znode !== null) return listener.value(name, znode, first);
+    if (znode !== null) return listener.value(name, znode);
     armed.delete(name);
     listener.absent(name);
   } catch (error) {

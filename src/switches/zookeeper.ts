@@ -27,6 +27,8 @@ export interface Znode extends Stamp {
  * one reads everything again. A call rejects with a `ConnectionEnded` if the end comes before the answer.
  */
 export interface Connection {
+  /** Its address. */
+  readonly server: string;
   /** What the server agreed to, in ms. */
   readonly sessionTimeoutMs: number;
   /** Settles with the reason when the connection ends; never rejects. */
@@ -66,7 +68,7 @@ export class ConnectionEnded extends Error {
   override name = 'ConnectionEnded';
 }
 
-/** Splits `host:port,host:port/chroot` into one address per server, each with the chroot. */
+/** Splits `host:port,host:port/chroot` into one address per server, each with the chroot; throws if it makes no sense. */
 export function serversOf(connect: string): [string, ...string[]] {
   const [hosts = '', ...chroot] = connect.split('/');
   const suffix = chroot.length === 0 ? '' : `/${chroot.join('/')}`;
@@ -79,6 +81,16 @@ export function serversOf(connect: string): [string, ...string[]] {
       `"${connect}" names no ZooKeeper server; expected host:port, or several with commas between`,
     );
   }
+  for (const server of [first, ...rest]) {
+    const port = /^[^:\s]+:(\d+)$|^\[[\da-f:.]+\]:(\d+)$|^[^:\s]+$/i.exec(server);
+    const number = Number(port?.[1] ?? port?.[2] ?? 2181);
+    if (!port || number < 1 || number > 65_535)
+      throw new Error(
+        `"${server}" is no address of a ZooKeeper server; expected host:port, such as 127.0.0.1:2181`,
+      );
+  }
+  if (chroot.includes(''))
+    throw new Error(`"${suffix}" can't be a chroot; expected an absolute path, such as "/shop"`);
   return [`${first}${suffix}`, ...rest.map((host) => `${host}${suffix}`)];
 }
 
@@ -196,6 +208,7 @@ export async function connectTo(
   answerWithinMs = Math.ceil(agreedMs / 3);
 
   return {
+    server,
     sessionTimeoutMs: agreedMs,
     ended,
     children: (path, onChange) =>

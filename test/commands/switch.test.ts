@@ -36,8 +36,8 @@ describe('chodang switch, with its history', function () {
     settings = {
       ...zookeeper,
       registry: loadConfig({ env: {} }).switches,
-      openRecords: () => ({
-        history: switchHistory(database.store),
+      openRecords: (root) => ({
+        history: switchHistory(database.store, root),
         contexts: async () => (await sellersWithOpenOrders(database.store)).map((sellerId) => ({ sellerId })),
         close: async () => undefined,
       }),
@@ -229,11 +229,35 @@ describe('chodang switch, with its history', function () {
     const byNotice = JSON.stringify({ variants: { legacy: 50, actors: 50 }, by: 'noticeId' });
     assert.match(
       (await set(byNotice, '--dry-run')).stdout,
-      /It is split by noticeId, so nobody can tell now/u,
+      /It would be split by another attribute: everyone may change sides\. It looks at noticeId, so nobody can tell now/u,
     );
+    const oneNotice = {
+      variants: { legacy: 80, actors: 20 },
+      segments: [{ when: { noticeId: ['n'] }, variant: 'actors' }],
+    };
+    assert.match(
+      (await set(JSON.stringify(oneNotice), '--dry-run')).stdout,
+      /It looks at noticeId, so nobody/u,
+    );
+    await zkCli(zookeeper, 'set', znode, '20');
+    const fromMalformed = await set('20%', '--dry-run');
+    assert.match(fromMalformed.stdout, /nobody would change sides/u);
+    assert.match(fromMalformed.stderr, /^warning: 20 can't be used; running processes keep 20%$/mu);
+    await zkCli(zookeeper, 'set', znode, '20%');
     assert.match((await set('20%', '--dry-run')).stdout, /nobody would change sides/u);
     assert.match(await zkCli(zookeeper, 'get', znode), /^20%$/mu);
-    assert.equal((await history()).length, 1);
+    assert.deepEqual((await history()).slice(0, 2), [
+      '   2   (unknown)  20%',
+      '   …  version 1: seen by nobody',
+    ]);
+  });
+
+  it('keeps the history of each root apart', async () => {
+    const two = `${zookeeper.root}/two`;
+    await set('33%', '--by', 'anna');
+    await set('66%', '--by', 'ben', '--root', two);
+    assert.deepEqual(await history(), ['   0   anna  33%']);
+    assert.deepEqual(await history('--root', two), ['   0   ben  66%']);
   });
 
   it('flips although Postgres is away, and says what could not be kept', async () => {
@@ -243,8 +267,8 @@ describe('chodang switch, with its history', function () {
       connectTimeoutMs: 1_000,
       log: pino({ level: 'silent' }),
     });
-    settings.openRecords = () => ({
-      history: switchHistory(away),
+    settings.openRecords = (root) => ({
+      history: switchHistory(away, root),
       contexts: async () => (await sellersWithOpenOrders(away)).map((sellerId) => ({ sellerId })),
       close: async () => undefined,
     });

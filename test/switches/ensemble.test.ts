@@ -133,11 +133,12 @@ describe('switches, on three ZooKeeper servers', function () {
     toLagging.mend();
     toLeader.cut();
     await all([moving], ({ changes }) => wasAway(changes.slice(told)), 'had noticed');
-    await connectedAgain(moving);
+    const tried = () => moving.status().lastError?.includes('it is behind what was seen before');
+    await until(tried, { timeoutMs, what: 'the server that lags was tried, and left' });
     const shown = [staying, moving].map(({ path }) => [path().version, path().reason]);
     assert.deepEqual(shown, [
       [first.version, 'STATIC'],
-      [second.version, 'STATIC'],
+      [second.version, 'STALE'],
     ]);
 
     toLeader.mend();

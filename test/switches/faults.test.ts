@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../src/stack/ask.ts';
@@ -39,8 +40,8 @@ describe('switches, when ZooKeeper', () => {
     folder.drop();
   });
 
-  async function open(at = where) {
-    const switches = await opened(at, { connectWaitMs: 300 });
+  async function open(at = where, options: Parameters<typeof opened>[1] = {}) {
+    const switches = await opened(at, { connectWaitMs: 300, ...options });
     closing.push(() => switches.close());
     return switches;
   }
@@ -131,6 +132,56 @@ describe('switches, when ZooKeeper', () => {
     await zkCli(where, 'delete', `${where.root}/switches/delay-notice-path`);
     proxy.mend();
     await gives(switches, 'legacy', 'DEFAULT');
+  });
+
+  it('comes back without its data after its place was only made while it was followed: values stay', async () => {
+    await zkCli(where, 'create', where.root, '', 'world:anyone:ra');
+    const switches = await open();
+    await zkCli(where, 'setAcl', where.root, 'world:anyone:cdrwa');
+    await flip(where, 'on');
+    await gives(switches, 'actors', 'STATIC');
+    await zookeeper.stop();
+    rmSync(join(folder.dir, 'data'), { recursive: true });
+    await zookeeper.start();
+    await connectedAgain(switches);
+    await gives(switches, 'actors', 'STALE');
+  });
+
+  it('is cut off after its place was made anew: what is deleted meanwhile is deleted, not lost', async () => {
+    await flip(where, 'on');
+    const proxy = await proxied();
+    const switches = await open({ ...where, connect: proxy.address });
+    await zkCli(where, 'deleteall', where.root);
+    await gives(switches, 'legacy', 'DEFAULT');
+    await flip(where, 'shadow');
+    await gives(switches, 'shadow', 'STATIC');
+    proxy.cut();
+    await gives(switches, 'shadow', 'STALE');
+    await zkCli(where, 'delete', `${where.root}/switches/delay-notice-path`);
+    proxy.mend();
+    await gives(switches, 'legacy', 'DEFAULT');
+  });
+
+  it('comes back with older data, from a backup: values stay, as stale, for a while, then those are followed', async () => {
+    await flip(where, 'on');
+    await zookeeper.stop();
+    const [data, backup] = [join(folder.dir, 'data'), join(folder.dir, 'backup')];
+    execFileSync('cp', ['-a', data, backup]);
+    await zookeeper.start();
+    await flip(where, 'shadow');
+    const switches = await open(where, { behindMostMs: 2_000 });
+    await gives(switches, 'shadow', 'STATIC');
+    await zookeeper.stop();
+    rmSync(data, { recursive: true });
+    renameSync(backup, data);
+    await zookeeper.start();
+    await until(() => /is behind what was seen/u.test(switches.status().lastError ?? ''), {
+      what: 'it was found to be behind',
+    });
+    await gives(switches, 'shadow', 'STALE');
+    await gives(switches, 'actors', 'STATIC');
+    await flip(where, 'off');
+    await gives(switches, 'legacy', 'STATIC');
   });
 
   it('is paused for longer than the session: values stay, as stale, and flips are seen again', async () => {

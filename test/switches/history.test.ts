@@ -22,11 +22,11 @@ describe('the history of the switches', () => {
 
   before(async () => {
     database = await migratedDatabase();
-    history = switchHistory(database.store);
   });
   beforeEach(async () => {
     await database.store.query('truncate audit');
     where = await freshZookeeperRoot();
+    history = switchHistory(database.store, where.root);
   });
   afterEach(async () => {
     await Promise.all(closing.map((close) => close()));
@@ -101,7 +101,8 @@ describe('the history of the switches', () => {
     const first = { name, ...now, who: null, note: null, error: null };
     await history.keep(first);
     const day = 86_400_000;
-    const again = { ...first, raw: 'off', changedAt: new Date(now.changedAt.getTime() + day), who: 'bori' };
+    const later = new Date(now.changedAt.getTime() + day);
+    const again = { ...first, raw: 'off', createdAt: later, changedAt: later, who: 'bori' };
     await history.keep(again);
     await history.keep({ ...first, who: 'haneul' });
     assert.deepEqual(await versions(), [again, { ...first, who: 'haneul' }]);
@@ -124,12 +125,44 @@ describe('the history of the switches', () => {
     );
   });
 
+  it('tries once more when it is closed, and says what it could not keep', async () => {
+    const warned: string[] = [];
+    const log = { warn: (_: object, message: string) => warned.push(message) };
+    let away = true;
+    const recorder = recordChanges(
+      {
+        keep: async (version) => {
+          if (away) throw new Error('Postgres is away');
+          await history.keep(version);
+        },
+      },
+      log,
+    );
+    const switches = await opened(where);
+    switches.subscribe((change) => recorder.take(change));
+    await flip(where, 'on');
+    await until(() => warned.length === 1, { what: 'it said that it could not' });
+    away = false;
+    await recorder.close();
+    assert.equal((await versions()).length, 1);
+    away = true;
+    await flip(where, 'off');
+    await until(() => switches.path().variant === 'legacy', { what: 'it saw the flip' });
+    await switches.close();
+    await recorder.close();
+    assert.match(warned.at(-1) ?? '', /were not recorded: they show as a gap$/u);
+  });
+
   it('keeps any text, also one that Postgres itself would refuse', async () => {
     await recording();
     await flip(where, 'on');
     await kept(1);
-    await history.keep({ ...(await versions())[0]!, mzxid: 2n ** 62n, raw: 'c\u0000rn 🌽 "옥수수"' });
-    assert.equal((await versions())[0]?.raw, 'c\ufffdrn 🌽 "옥수수"');
+    await history.keep({
+      ...(await versions())[0]!,
+      mzxid: 2n ** 62n,
+      raw: 'c\u0000rn 🌽 \ud83d "옥수수" \\u0000',
+    });
+    assert.equal((await versions())[0]?.raw, 'c\ufffdrn 🌽 \ufffd "옥수수" \\u0000');
     assert.equal((await versions())[0]?.mzxid, 2n ** 62n);
   });
 

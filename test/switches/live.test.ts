@@ -183,6 +183,21 @@ describe('the switches of a running process', () => {
       openSwitches({ ...where, connect: ' ', registry, log }),
       /names no ZooKeeper server/u,
     );
+    for (const connect of [
+      'localhost:abc',
+      '127.0.0.1:99999',
+      '127.0.0.1:0',
+      'a b:2181',
+      '127.0.0.1:2181,x:y',
+    ])
+      await assert.rejects(
+        openSwitches({ ...where, connect, registry, log }),
+        /is no address of a ZooKeeper server/u,
+      );
+    await assert.rejects(
+      openSwitches({ ...where, connect: '127.0.0.1:1/a/', registry, log }),
+      /can't be a chroot/u,
+    );
   });
 });
 

@@ -25,7 +25,12 @@ export interface Where {
 /** Opens switches that remember what they logged and told. */
 export async function opened(
   where: Where,
-  options: Access & { connectWaitMs?: number; snapshotDir?: string; onChange?: () => void } = {},
+  options: Access & {
+    connectWaitMs?: number;
+    behindMostMs?: number;
+    snapshotDir?: string;
+    onChange?: () => void;
+  } = {},
 ) {
   const logged: string[] = [];
   const changes: SwitchChange[] = [];

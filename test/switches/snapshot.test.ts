@@ -110,6 +110,10 @@ describe('the snapshot of the switches', () => {
     ['no JSON', () => 'corn'],
     ['null', () => 'null'],
     ['of another format', (written) => written.replace('"format": 1', '"format": 2')],
+    [
+      'with a time that is none',
+      (written) => written.replace(/"changedAt": "[^"]+"/u, '"changedAt": "corn"'),
+    ],
     ['without its switches', (written) => written.replace('"switches"', '"corn"')],
   ];
   for (const [what, change] of useless)

@@ -1,14 +1,17 @@
 import { bucketCount } from '../../switches/bucket.ts';
 import type { SwitchDefinition } from '../../switches/definition.ts';
 import { parseRule } from '../../switches/parse.ts';
-import { type Rule, variantOfBucket } from '../../switches/rule.ts';
+import { onlyVariant, type Rule, variantOfBucket } from '../../switches/rule.ts';
 import { evaluateSwitch, type SwitchContext } from '../../switches/switch.ts';
 import { SwitchValueError } from '../../switches/value-error.ts';
 
 /** What a change of a switch would do. */
 export interface Effect {
-  /** Of all keys, how many would change from one variant to another, in percent; segments left aside. */
-  sharePercent: number;
+  /**
+   * Of all keys, how many would change from one variant to another, in percent, segments left aside; undefined if they
+   * would be split by another attribute.
+   */
+  sharePercent: number | undefined;
   /** How many were asked for, and those who would change sides; undefined if they are not known. */
   concerned: number | undefined;
   moves: Move[] | undefined;
@@ -39,6 +42,7 @@ export function effectOf(asked: {
     error: undefined,
   });
   let moving = 0;
+  const resplit = now !== undefined && now.by !== next.by && [now, next].some((rule) => !onlyVariant(rule));
   for (let bucket = 0; bucket < bucketCount; bucket += 1) {
     const before = now ? variantOfBucket(now, bucket) : definition.fallback;
     if (before !== variantOfBucket(next, bucket)) moving += 1;
@@ -49,6 +53,7 @@ export function effectOf(asked: {
     const [before, after] = [now, next].map((rule) => evaluateSwitch(stateOf(rule), context, false));
     if (before?.reason === 'ERROR' || after?.reason === 'ERROR')
       lacks = [now?.by, next.by].find((by) => by && !(by in context));
+    lacks ??= attributesOf([now, next]).find((attribute) => !(attribute in context));
     const [from, to] = [before?.variant ?? '', after?.variant ?? ''];
     if (from === to) continue;
     const move = moves.get(`${from} ${to}`) ?? { from, to, who: [] };
@@ -56,20 +61,28 @@ export function effectOf(asked: {
     moves.set(`${from} ${to}`, move);
   }
   return {
-    sharePercent: (100 * moving) / bucketCount,
+    sharePercent: resplit ? undefined : (100 * moving) / bucketCount,
     concerned: contexts?.length,
     moves: contexts && lacks === undefined ? [...moves.values()] : undefined,
     lacks,
   };
 }
 
+/** What the segments of these rules look at. */
+const attributesOf = (rules: readonly (Rule | undefined)[]) =>
+  rules.flatMap((rule) =>
+    (rule?.segments ?? []).flatMap(({ when }) => when.map(({ attribute }) => attribute)),
+  );
+
 const shown = 20;
 
 /** Says an effect in lines of plain words. */
 export function tellEffect({ sharePercent, concerned, moves, lacks }: Effect): string[] {
-  const share = `${sharePercent} % of all keys would change sides.`;
-  if (lacks !== undefined)
-    return [`${share} It is split by ${lacks}, so nobody can tell now which those are.`];
+  const share =
+    sharePercent === undefined
+      ? 'It would be split by another attribute: everyone may change sides.'
+      : `${sharePercent} % of all keys would change sides.`;
+  if (lacks !== undefined) return [`${share} It looks at ${lacks}, so nobody can tell now which those are.`];
   if (!moves) return [share];
   if (moves.length === 0)
     return [`${share} Of ${concerned} sellers with open orders nobody would change sides.`];

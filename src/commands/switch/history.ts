@@ -21,7 +21,7 @@ export async function showHistory(
     warn(`warning: the present version may be missing: ${error.message}`);
     return null;
   });
-  const versions = await withRecords(settings, async ({ history }) => {
+  const versions = await withRecords(settings, place, async ({ history }) => {
     if (now) await history.keep(versionOf(place, name, now));
     return history.versions(name, limit);
   });

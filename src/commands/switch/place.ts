@@ -12,8 +12,8 @@ export interface SwitchSettings {
   registry: SwitchRegistry;
   auth?: string | undefined;
   acl?: string | undefined;
-  /** Opens what the database knows; undefined if nobody configured one. */
-  openRecords?: (() => SwitchRecords) | undefined;
+  /** Opens what the database knows of the switches below a root; undefined if nobody configured one. */
+  openRecords?: ((root: string) => SwitchRecords) | undefined;
 }
 
 /** What is not in ZooKeeper: who changed what, and whom a change would concern. */
@@ -48,11 +48,12 @@ export function operator(): string {
 /** Does something with the records; throws an error that says so if there are none. */
 export async function withRecords<T>(
   { openRecords }: SwitchSettings,
+  { root }: Pick<SwitchPlace, 'root'>,
   work: (records: SwitchRecords) => Promise<T>,
 ): Promise<T> {
   if (!openRecords)
     throw new Error('no Postgres is known, where the history is kept; set CHODANG_POSTGRES_URL');
-  const records = openRecords();
+  const records = openRecords(root);
   try {
     return await work(records);
   } finally {

@@ -38,7 +38,7 @@ export async function setSwitch(
 
   const { ifVersion } = options;
   const written = await writeSwitch(place, name, value, ifVersion === undefined ? {} : { ifVersion });
-  if (written.changed) await keep(settings, name, written, options, warn);
+  if (written.changed) await keep(settings, place, name, written, options, warn);
   const { now, before, changed } = written;
   const [raw, version, was] = [now.raw, now.version, before && { raw: before.raw, version: before.version }];
   if (options.json)
@@ -50,13 +50,14 @@ export async function setSwitch(
 /** Keeps who did it and why. The switch is set by now, which is what counts: that this fails is only a warning. */
 async function keep(
   settings: SwitchSettings,
+  place: SwitchPlace,
   name: string,
   { now }: Written,
   { by, note }: SetOptions,
   warn: Output['warn'],
 ): Promise<void> {
   try {
-    await withRecords(settings, ({ history }) =>
+    await withRecords(settings, place, ({ history }) =>
       history.keep(versionOf(settings, name, now, { who: by ?? operator(), note })),
     );
   } catch (error) {
@@ -72,7 +73,7 @@ async function valueOf(
   version: number,
 ): Promise<string> {
   const now = await readSwitch(place, name);
-  const versions = await withRecords(settings, async ({ history }) => {
+  const versions = await withRecords(settings, place, async ({ history }) => {
     if (now) await history.keep(versionOf(place, name, now));
     return history.versions(name, 100_000);
   });
@@ -104,11 +105,18 @@ async function dryRun(
       `warning: expected version ${ifVersion}, it is ${now?.version ?? 'not set'}: it would not be written`,
     );
   const next = parseRule(definition, value);
-  const contexts = await withRecords(settings, (records) => records.contexts()).catch((error: Error) => {
+  const isUsable = !now || versionOf(place, name, now).error === null;
+  const known = await withRecords(settings, place, async (records) => ({
+    contexts: await records.contexts(),
+    // Running processes keep the last value that could be used.
+    kept: isUsable ? now : (await records.history.versions(name, 1_000)).find(({ error }) => error === null),
+  })).catch((error: Error) => {
     warn(`warning: whom it would concern is not known: ${error.message}`);
-    return undefined;
+    return { contexts: undefined, kept: now };
   });
-  const effect = effectOf({ name, definition, now: now?.raw, next, contexts });
+  if (!isUsable)
+    warn(`warning: ${now.raw} can't be used; running processes keep ${known.kept?.raw ?? 'what they had'}`);
+  const effect = effectOf({ name, definition, now: known.kept?.raw, next, contexts: known.contexts });
   const before = now ? { raw: now.raw, version: now.version } : null;
   if (json) return say(JSON.stringify({ name, raw: value.trim(), dryRun: true, before, ...effect }));
   say(`${name}: ${before?.raw ?? 'not set'} → ${value.trim()} (${describeRule(next)}). Nothing was written.`);
