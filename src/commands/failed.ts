@@ -1,9 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { openLog } from '../log.ts';
 import { type FailureGroup, listFailureGroups } from '../store/failureGroups.ts';
 import { listFailures, type RecordedFailure } from '../store/failures.ts';
-import { openStore, type Store } from '../store/store.ts';
-import { loadSettings, requireUrls } from './settings.ts';
+import { withStore } from './withStore.ts';
 
 const examples = `
 Examples:
@@ -53,20 +51,6 @@ export function failedCommand(): Command {
       .option('--limit <n>', 'at most so many', limitOf, 50)
       .option('--json', 'prints one JSON object per line')
       .addHelpText('after', examples);
-  }
-}
-
-async function withStore(work: (store: Store) => Promise<void>): Promise<void> {
-  const config = loadSettings();
-  requireUrls(config, ['postgres']);
-  const store = openStore({
-    ...config.postgres,
-    log: openLog({ level: 'warn', destination: process.stderr }),
-  });
-  try {
-    await work(store);
-  } finally {
-    await store.close();
   }
 }
 

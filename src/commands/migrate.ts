@@ -1,8 +1,6 @@
 import { Command } from 'commander';
-import { openLog } from '../log.ts';
 import { migrate } from '../store/migrate.ts';
-import { openStore } from '../store/store.ts';
-import { loadSettings, requireUrls } from './settings.ts';
+import { withStore } from './withStore.ts';
 
 const example = `
 Example:
@@ -16,19 +14,11 @@ export function migrateCommand(): Command {
     .description('brings the schema of the database up to date')
     .option('--json', 'prints { migrations }, the names of those it ran')
     .addHelpText('after', example)
-    .action(async ({ json }: { json?: boolean }) => {
-      const config = loadSettings();
-      requireUrls(config, ['postgres']);
-      const store = openStore({
-        ...config.postgres,
-        log: openLog({ level: 'warn', destination: process.stderr }),
-      });
-      try {
+    .action(({ json }: { json?: boolean }) =>
+      withStore(async (store) => {
         const migrations = await migrate(store);
         const told = migrations.length === 0 ? 'The schema is up to date.' : `Ran ${migrations.join(', ')}.`;
         process.stdout.write(json ? `${JSON.stringify({ migrations })}\n` : `${told}\n`);
-      } finally {
-        await store.close();
-      }
-    });
+      }),
+    );
 }

@@ -1,9 +1,7 @@
 import { Command } from 'commander';
-import { openLog } from '../log.ts';
 import { migrate } from '../store/migrate.ts';
 import { addApiKey } from '../store/sellers.ts';
-import { openStore } from '../store/store.ts';
-import { loadSettings, requireUrls } from './settings.ts';
+import { withStore } from './withStore.ts';
 
 const example = `
 Example:
@@ -24,13 +22,7 @@ export function sellerCommand(): Command {
     .action(async (sellerId: string, { json }: { json?: boolean }) => {
       if (!/^[^\p{Cc}\p{Cs}]{1,100}$/u.test(sellerId))
         throw new Error(`Expected a seller's id of 1 to 100 characters, got ${JSON.stringify(sellerId)}.`);
-      const config = loadSettings();
-      requireUrls(config, ['postgres']);
-      const store = openStore({
-        ...config.postgres,
-        log: openLog({ level: 'warn', destination: process.stderr }),
-      });
-      try {
+      await withStore(async (store) => {
         await migrate(store);
         const apiKey = await addApiKey(store, sellerId);
         process.stdout.write(
@@ -38,9 +30,7 @@ export function sellerCommand(): Command {
             ? `${JSON.stringify({ sellerId, apiKey })}\n`
             : `Seller ${sellerId} has the API key ${apiKey}\nIt is shown this once.\n`,
         );
-      } finally {
-        await store.close();
-      }
+      });
     });
   return command;
 }
