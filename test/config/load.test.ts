@@ -46,6 +46,13 @@ describe('configuration', () => {
     assert.deepEqual(problemsOf({ env: { CHODANG_RABBITMQ_MANAGEMENT_URL, CHODANG_DEBUG: '1' } }), []);
   });
 
+  it('shows no secret in a mistake', () => {
+    const [problem, ...others] = problemsOf({ env: { CHODANG_ZOOKEEPER_AUTH: 'sweetcorn' } });
+    assert.match(problem ?? '', /^zookeeper\.auth \(CHODANG_ZOOKEEPER_AUTH\): must match pattern [^,]*$/);
+    assert.ok(!problem?.includes('sweetcorn'));
+    assert.deepEqual(others, []);
+  });
+
   it('tells all mistakes at once, each with its path and environment variable', () => {
     const problems = problemsOf({
       env: { CHODANG_HTTP_PORT: 'eighty', CHODANG_HTPP_PORT: '1' },

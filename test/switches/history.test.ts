@@ -125,6 +125,30 @@ describe('the history of the switches', () => {
     );
   });
 
+  it('lets the oldest go beyond a thousand that wait, but for the one on its way', async () => {
+    const kept: number[] = [];
+    let release: (() => void) | undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const recorder = recordChanges(
+      {
+        keep: async ({ version }) => {
+          await released;
+          kept.push(version);
+        },
+      },
+      pino({ level: 'silent' }),
+    );
+    const changed = new Date();
+    const stamp = { czxid: 1n, mzxid: 1n, changedAt: changed, createdAt: changed };
+    for (let version = 0; version < 1_003; version += 1)
+      recorder.take({ kind: 'malformed', name, raw: '', error: 'none', version, ...stamp });
+    release?.();
+    await recorder.close();
+    assert.deepEqual(kept, [0, ...Array.from({ length: 999 }, (_, index) => index + 4)]);
+  });
+
   it('tries once more when it is closed, and says what it could not keep', async () => {
     const warned: string[] = [];
     const log = { warn: (_: object, message: string) => warned.push(message) };
