@@ -39,7 +39,8 @@ export const allMigrations = readdirSync(new URL('../../migrations/', import.met
 /** Empties all tables, for the next test. */
 export const emptyTables = (db: Sql) =>
   db.query(
-    `truncate orders, ledger, failures, failure_groups, failure_group_notices, failure_group_sellers, intake, notices,
+    `truncate orders, ledger, failures, failure_groups, failure_group_notices, failure_group_sellers,
+              failure_operations, failure_operation_items, alerts, alert_deliveries, operators, intake, notices,
               api_keys, sellers, audit`,
   );
 
