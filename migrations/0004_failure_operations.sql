@@ -10,6 +10,7 @@ alter table failures
   add column type         text;    -- the message's own type; null if it had none, or from before it was kept
 create index failures_open on failures (failure_id) where state = 'open';
 create index failures_open_of_group on failures (group_id, failure_id) where state = 'open';
+create index failures_of_retry on failures (retry_of) where retry_of is not null;
 create index failures_closed on failures (state_at) where state in ('resolved', 'failed_again', 'discarded');
 
 -- How many of a group's failures are in each state; `failures`, `orders` and so on count all there ever were.

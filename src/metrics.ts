@@ -8,8 +8,16 @@ export interface Metrics {
   pipeline: PipelineObserver;
   /** A failed message is now in Postgres. */
   failureRecorded(step: string, errorClass: string): void;
+  /** Retries of failed messages have ended. */
+  retryEnded(outcome: 'resolved' | 'failed_again', count: number): void;
   /** A value in ZooKeeper can't be used. */
   switchMalformed(name: string): void;
+  /** A bundle of alerts has arrived in a channel. */
+  alertDelivered(channel: string): void;
+  /** A try to bring one there failed. */
+  alertDeliveryFailed(channel: string): void;
+  /** So many have not arrived, of those that channels still have any; takes the place of what it was told before. */
+  alertsUndelivered(counts: readonly { channel: string; waiting: number; gaveUp: number }[]): void;
 }
 
 /** Makes the metrics of a process, in a registry of their own. */
@@ -70,10 +78,34 @@ export function createMetrics(): Metrics {
     labelNames: ['step', 'error_class'] as const,
     registers,
   });
+  const retried = new Counter({
+    name: 'chodang_failures_retried_total',
+    help: 'Failed messages whose retry has ended: all their orders are settled, or it failed again.',
+    labelNames: ['outcome'] as const,
+    registers,
+  });
   const malformed = new Counter({
     name: 'chodang_switch_malformed_total',
     help: 'Values of a switch in ZooKeeper that could not be used.',
     labelNames: ['name'] as const,
+    registers,
+  });
+  const alertsDelivered = new Counter({
+    name: 'chodang_alerts_delivered_total',
+    help: 'Bundles of alerts that this process brought to a channel.',
+    labelNames: ['channel'] as const,
+    registers,
+  });
+  const alertFailures = new Counter({
+    name: 'chodang_alert_delivery_failures_total',
+    help: 'Tries of this process to bring a bundle of alerts to a channel that failed.',
+    labelNames: ['channel'] as const,
+    registers,
+  });
+  const undelivered = new Gauge({
+    name: 'chodang_alerts_undelivered',
+    help: 'Bundles of alerts that have not arrived in a channel, whichever process sends them: waiting, or given up.',
+    labelNames: ['channel', 'state'] as const,
     registers,
   });
 
@@ -92,6 +124,16 @@ export function createMetrics(): Metrics {
       crashed: (step, lane) => crashes.inc({ step, lane }),
     },
     failureRecorded: (step, errorClass) => recorded.inc({ step, error_class: errorClass }),
+    retryEnded: (outcome, count) => retried.inc({ outcome }, count),
     switchMalformed: (name) => malformed.inc({ name }),
+    alertDelivered: (channel) => alertsDelivered.inc({ channel }),
+    alertDeliveryFailed: (channel) => alertFailures.inc({ channel }),
+    alertsUndelivered(counts) {
+      undelivered.reset();
+      for (const { channel, waiting, gaveUp } of counts) {
+        undelivered.set({ channel, state: 'waiting' }, waiting);
+        undelivered.set({ channel, state: 'given_up' }, gaveUp);
+      }
+    },
   };
 }

@@ -68,7 +68,11 @@ export async function notify(
     else if (outcome.status === 'retriable') answers[at] = retriable(new NotSentError(outcome.reason));
     else endings.push(endingOf(keyOf(entry), row, outcome));
   });
-  await recordEndings(services.store, endings);
+  await recordEndings(services.store, endings).catch(async (error: unknown) => {
+    // The same notifications are tried again, perhaps by a retry in days: it must know that they may have been sent.
+    if (!(error instanceof InfrastructureError)) await keepSending(services.store, keysOf(toSend), 0);
+    throw error;
+  });
   return answers;
 }
 

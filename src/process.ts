@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { parse } from 'yaml';
 import failures from './actors/failures.ts';
 import type { Config } from './config/schema.ts';
+import { startRetries } from './failures/run.ts';
 import { startApi } from './http/start.ts';
 import { startLegacy } from './legacy/start.ts';
 import { createMetrics } from './metrics.ts';
@@ -129,11 +130,22 @@ async function openParts(
         record: failures({
           store,
           log,
-          recorded: (step, errorClass) => metrics.failureRecorded(step, errorClass),
+          recorded: (step, errorClass, failedAgain) => {
+            metrics.failureRecorded(step, errorClass);
+            if (failedAgain) metrics.retryEnded('failed_again', 1);
+          },
+          threshold: config.alerts.threshold,
         }),
         log,
       });
       closing.push(() => reader.drain());
+      const retries = startRetries({
+        store,
+        publish: (publication) => broker.publish(publication),
+        ended: (state, count) => metrics.retryEnded(state, count),
+        log,
+      });
+      closing.push(() => retries.stop());
     }
     if (steps.length > 0) {
       const directory = options.actorsDirectory ?? new URL('./actors/', import.meta.url);
@@ -155,7 +167,7 @@ async function openParts(
     }
   }
   if (parts.has('legacy')) {
-    const legacy = startLegacy({ services, ...config.legacy });
+    const legacy = startLegacy({ services, ...config.legacy, threshold: config.alerts.threshold });
     closing.push(() => legacy.stop());
   }
 

@@ -1,3 +1,4 @@
+import { parseRetryName } from '../failures/retryName.ts';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import type { FailedMessage } from '../pipeline/failed.ts';
 import { Culprit, halve } from '../pipeline/halve.ts';
@@ -14,13 +15,20 @@ import type { Log, Store } from '../store/store.ts';
 export default function failures(services: {
   store: Store;
   log: Log;
-  recorded: (step: string, errorClass: string) => void;
+  /** Told of each that was recorded; `failedAgain` of what a retry had brought back. */
+  recorded: (step: string, errorClass: string, failedAgain: boolean) => void;
+  /** See `recordFailures`. */
+  threshold?: number | undefined;
 }): (messages: readonly FailedMessage[]) => Promise<void> {
   return async (messages) => {
-    const all = messages.map((message) => ({ ...message, orders: failedOrdersOf(message.content) }));
-    await record(services.store, all);
-    for (const { step, lane, messageId, errorClass, errorMessage, attempt, orders } of all) {
-      services.recorded(step, errorClass);
+    const all = messages.map((message) => ({
+      ...message,
+      retryOf: parseRetryName(message.retry),
+      orders: failedOrdersOf(message.content),
+    }));
+    await record(services.store, all, services);
+    for (const { step, lane, messageId, errorClass, errorMessage, attempt, orders, retryOf } of all) {
+      services.recorded(step, errorClass, retryOf !== undefined);
       const noticeIds = [...new Set(orders.map(({ noticeId }) => noticeId))].slice(0, 10);
       services.log.error(
         { step, lane, messageId, errorClass, errorMessage, attempt, orders: orders.length, noticeIds },
@@ -34,9 +42,13 @@ export default function failures(services: {
  * Records failures, and where one of them can't be (an order id that no index takes, say), that one without its
  * orders: the messages behind it must not wait for it for ever.
  */
-async function record(store: Store, all: readonly Failure[]): Promise<void> {
+async function record(
+  store: Store,
+  all: readonly Failure[],
+  options: { threshold?: number | undefined },
+): Promise<void> {
   const run = async (some: readonly Failure[]) => {
-    await recordFailures(store, some);
+    await recordFailures(store, some, options);
     return some.map(() => undefined);
   };
   const results = await halve(all, run, (error) => !(error instanceof InfrastructureError));
@@ -44,5 +56,6 @@ async function record(store: Store, all: readonly Failure[]): Promise<void> {
   await recordFailures(
     store,
     culprits.map((failure) => ({ ...failure, orders: [] })),
+    options,
   );
 }

@@ -74,7 +74,7 @@ function completeSteps(tree: Tree): Tree {
 }
 
 /** Settings whose values no error may show. */
-const secret = /^(auth|apiKey)$/;
+const secret = /^(auth|apiKey|slackUrl|webhookUrl|webhookSecret)$/;
 
 function schemaProblems(tree: Tree): string[] {
   const problems = new Map<string, string>();
@@ -125,7 +125,36 @@ function contradictions(config: Config): string[] {
     problems.push(
       `shop.timeZone (${variableOf(['shop', 'timeZone'])}): expected an IANA time zone such as Asia/Seoul, got "${config.shop.timeZone}"`,
     );
+  problems.push(...alertProblems(config.alerts));
   return problems;
+}
+
+/** None of the values is shown: the URL of a webhook is a secret, often. */
+function alertProblems({ slackUrl, webhookUrl, webhookSecret }: Config['alerts']): string[] {
+  const makeOne = 'make one with: echo "whsec_$(openssl rand -base64 32)"';
+  const problems = Object.entries({ slackUrl, webhookUrl })
+    .filter(([, url]) => url !== '' && !isWebhookUrl(url))
+    .map(([key]) => named(key, 'expected an address https://… or http://…, without user and password'));
+  if (webhookUrl !== '' && webhookSecret === '')
+    problems.push(
+      named('webhookSecret', `missing: alerts.webhookUrl is set, and what goes there is signed; ${makeOne}`),
+    );
+  if (webhookSecret !== '' && !webhookSecret.split(' ').every(isWebhookSecret))
+    problems.push(named('webhookSecret', `expected whsec_ and the base64 of 24 to 64 bytes; ${makeOne}`));
+  return problems;
+}
+
+const named = (key: string, problem: string) => `alerts.${key} (${variableOf(['alerts', key])}): ${problem}`;
+
+function isWebhookUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  return /^https?:$/.test(protocol) && username === '' && password === '';
+}
+
+function isWebhookSecret(text: string): boolean {
+  const key = Buffer.from(text.slice('whsec_'.length), 'base64');
+  return text === `whsec_${key.toString('base64')}` && key.length >= 24 && key.length <= 64;
 }
 
 function isTimeZone(name: string): boolean {

@@ -163,6 +163,35 @@ export const ConfigSchema = Type.Object(
       { batchSize: count('failed messages recorded at once'), retryMs: ms('wait while Postgres is away', 1) },
       closed,
     ),
+    alerts: Type.Object(
+      {
+        slackUrl: Type.String({ description: 'incoming webhook of Slack, a secret; empty: none' }),
+        webhookUrl: Type.String({ description: "webhook of one's own; empty: none" }),
+        webhookSecret: Type.String({
+          description:
+            'key that signs what goes to `webhookUrl`, `whsec_…`; two with a space while it changes',
+        }),
+        threshold: count('failures in a group that are worth an alert; ten times as many are one again'),
+        collectMs: ms('how long an alert waits for its neighbours'),
+        everyMs: ms('how long after one bundle of alerts the next may go out'),
+        giveUpMs: ms('how long a bundle is sent again until it is given up', 1),
+        checkMs: ms('how often failed queues are looked at, and storms looked for', 10),
+        undrainedMs: ms('for how long nobody must have drained a failed queue', 1),
+        storm: Type.Object(
+          {
+            percent: Type.Integer({
+              minimum: 1,
+              maximum: 99,
+              description: 'more than so many percent of the orders that a step runs go to wait …',
+            }),
+            forMs: ms('… all through this time', 100),
+            minOrders: count('fewer orders than this in that time are no storm'),
+          },
+          closed,
+        ),
+      },
+      closed,
+    ),
     tms: Type.Object(
       {
         url: url('TMS gateway', 'https?://.+'),

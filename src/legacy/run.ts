@@ -1,5 +1,7 @@
+import { parseRetryName } from '../failures/retryName.ts';
 import { notify } from '../notify.ts';
 import { InfrastructureError } from '../pipeline/errors.ts';
+import { markHeaders } from '../pipeline/message.ts';
 import { type NoticeChunk, parseChunk } from '../rules/message.ts';
 import { type NoticeHeader, type NoticeOrder, wantedDelay } from '../rules/notice.ts';
 import { failedOrdersOf } from '../rules/salvage.ts';
@@ -18,6 +20,8 @@ export interface LegacyRunOptions {
   services: Services;
   /** In how many runs an order may fail by its own fault until it is given up and recorded in `failures`. */
   maxAttempts: number;
+  /** See `recordFailures`. */
+  threshold?: number | undefined;
   /** Ends the run after the order it is at. */
   signal: AbortSignal;
 }
@@ -48,23 +52,18 @@ export async function runLegacy(options: LegacyRunOptions): Promise<boolean> {
 }
 
 async function runChunk(options: LegacyRunOptions, chunk: LegacyChunk): Promise<void> {
-  const { services, maxAttempts, signal } = options;
+  const { services, maxAttempts, signal, threshold } = options;
   const { store, log } = services;
   let parsed: NoticeChunk;
   try {
     parsed = parseChunk(JSON.parse(chunk.chunk));
   } catch (error) {
     log.error({ err: error, step: 'legacy', noticeId: chunk.noticeId }, 'a chunk can not be read: given up');
-    await recordFailures(store, [
-      failureOf(
-        services,
-        chunk,
-        error as Error,
-        String(chunk.chunkNo),
-        chunk.chunk,
-        failedOrdersOf(Buffer.from(`{"chunks":[${chunk.chunk}]}`)),
-      ),
-    ]);
+    const body = `{"chunks":[${chunk.chunk}]}`;
+    const orders = failedOrdersOf(Buffer.from(body));
+    await recordFailures(store, [failureOf(services, chunk, error as Error, 'unreadable', body, orders)], {
+      threshold,
+    });
     return finishLegacyChunk(store, chunk);
   }
   const { header, items } = parsed;
@@ -91,6 +90,7 @@ async function runChunk(options: LegacyRunOptions, chunk: LegacyChunk): Promise<
       const body = JSON.stringify({ chunks: [{ header, items: [item] }] });
       return failureOf(services, chunk, error, item.orderId, body, [wantedDelay(header, item)]);
     }),
+    { threshold },
   );
   return finishLegacyChunk(store, chunk);
 }
@@ -116,13 +116,15 @@ function failureOf(
   return {
     step: 'legacy',
     lane: chunk.lane,
-    messageId: `${chunk.noticeId}:${name}`,
+    // Each life of an order here is a chunk of its own, also when it is handed over again.
+    messageId: `${chunk.noticeId}:${chunk.chunkNo}:${name}`,
     errorClass: error.name,
     errorMessage: error.message,
     errorStack: error.stack,
     attempt: chunk.attempts + 1,
     failedAt: services.now(),
-    headers: {},
+    headers: markHeaders({ retry: chunk.retry ?? undefined }),
+    retryOf: parseRetryName(chunk.retry),
     content: Buffer.from(body),
     orders,
   };

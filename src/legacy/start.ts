@@ -8,6 +8,8 @@ export interface LegacyOptions {
   intervalMs: number;
   /** See `LegacyRunOptions`. */
   maxAttempts: number;
+  /** See `recordFailures`. */
+  threshold?: number | undefined;
 }
 
 /**
@@ -15,14 +17,14 @@ export interface LegacyOptions {
  *
  * A run that fails is logged, and the next one goes on. `stop` resolves once the order at hand is finished.
  */
-export function startLegacy({ services, intervalMs, maxAttempts }: LegacyOptions): { stop(): Promise<void> } {
+export function startLegacy({ services, intervalMs, maxAttempts, threshold }: LegacyOptions): { stop(): Promise<void> } {
   const stopping = new AbortController();
   const { signal } = stopping;
   const running = (async () => {
     while (!signal.aborted) {
       const startedAt = performance.now();
       try {
-        await runLegacy({ services, maxAttempts, signal });
+        await runLegacy({ services, maxAttempts, threshold, signal });
       } catch (error) {
         services.log.error(
           { err: error, step: 'legacy' },

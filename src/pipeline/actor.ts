@@ -14,6 +14,8 @@ export interface Entry<Header, Item> {
   readonly attempt: number;
   /** True if an earlier delivery may have got as far as this one: the process died or lost its connection. */
   readonly redelivered: boolean;
+  /** Names the retry that brought it back from failed; it goes with the item until that is settled. */
+  readonly retry?: string | undefined;
 }
 
 /**

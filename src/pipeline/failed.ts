@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { Broker } from './broker/broker.ts';
 import type { Delivery } from './broker/delivery.ts';
-import { headerNames } from './message.ts';
+import { headerNames, retryOf } from './message.ts';
 import { failedQueueOf } from './topology.ts';
 
 /** A message that a step gave up, with what its headers say of the failure. */
 export interface FailedMessage {
   step: string;
   lane: string;
+  /** The type it was published with; undefined if it had none. */
+  type: string | undefined;
+  /** The retry that brought it back before it failed with it again; undefined for one that failed for the first time. */
+  retry: string | undefined;
   /** Unique for the step: the same message comes with the same id, however often it is delivered. */
   messageId: string;
   errorClass: string;
@@ -104,6 +108,8 @@ function describe(step: string, delivery: Delivery): FailedMessage {
   return {
     step,
     lane: text(headerNames.lane) ?? routingKey.slice(step.length + 1),
+    type: delivery.type,
+    retry: retryOf(headers),
     messageId: delivery.messageId ?? createHash('sha256').update(content).digest('hex'),
     errorClass: text(headerNames.errorClass) ?? 'Unknown',
     errorMessage: text(headerNames.errorMessage) ?? 'the message came without an error in its headers',

@@ -6,6 +6,7 @@ import { MalformedError } from './errors.ts';
 export const headerNames = {
   attempts: 'chodang-attempts',
   redelivered: 'chodang-redelivered',
+  retry: 'chodang-retry',
   errorClass: 'chodang-error-class',
   errorMessage: 'chodang-error-message',
   errorStack: 'chodang-error-stack',
@@ -135,6 +136,26 @@ export function deliveryCountOf(headers: Record<string, unknown>): number {
   const count = headers['x-delivery-count'];
   return typeof count === 'number' ? count : 0;
 }
+
+/** The retry that brought a message back from failed, by its headers; undefined for one that never was there. */
+export function retryOf(headers: Record<string, unknown>): string | undefined {
+  const retry = headers[headerNames.retry];
+  return typeof retry === 'string' ? retry : undefined;
+}
+
+/** What must be known of an item wherever it goes from here. */
+export interface Marks {
+  /** An earlier delivery may have got as far as this one. */
+  redelivered?: boolean | undefined;
+  /** The retry that brought it back from failed. */
+  retry?: string | undefined;
+}
+
+/** Writes marks as headers; none for what has none. */
+export const markHeaders = ({ redelivered, retry }: Marks = {}): Record<string, string | number> => ({
+  ...(redelivered && { [headerNames.redelivered]: 1 }),
+  ...(retry !== undefined && { [headerNames.retry]: retry }),
+});
 
 export function publicationTo(
   exchange: string,

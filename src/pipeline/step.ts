@@ -8,11 +8,14 @@ import {
   attemptOf,
   failureHeaders,
   headerNames,
+  type Marks,
   type MessageFormat,
+  markHeaders,
   type Publication,
   pack,
   publicationTo,
   readChunks,
+  retryOf,
 } from './message.ts';
 import type { PipelineObserver } from './observer.ts';
 import { exchanges } from './topology.ts';
@@ -59,13 +62,17 @@ export async function receive<Header, Item>(
       );
     const chunks = readChunks(step.format, step.name, delivery);
     const redelivered = wasRedelivered(delivery);
+    const retry = retryOf(delivery.headers);
     const entries = chunks.flatMap(({ header, items }) =>
-      items.map((item) => ({ header, item, attempt, redelivered })),
+      items.map((item) => ({ header, item, attempt, redelivered, retry })),
     );
     return { delivery, lane, entries };
   } catch (error) {
     if (!(error instanceof MalformedError || error instanceof KilledProcessError)) throw error;
-    const headers = failureHeaders(step.name, lane, error, attempt, delivery.publishedAt);
+    const headers = {
+      ...failureHeaders(step.name, lane, error, attempt, delivery.publishedAt),
+      ...markHeaders({ redelivered: wasRedelivered(delivery), retry: retryOf(delivery.headers) }),
+    };
     const publication = publicationTo(exchanges.failed, step.name, lane, delivery.content, headers);
     if (delivery.type !== undefined) publication.type = delivery.type;
     step.observer.failed(step.name, lane, 0, error, attempt, { messageId: delivery.messageId });
@@ -89,7 +96,8 @@ export async function runBatch<Header, Item>(
   watch(step, lane, entries, answers);
 
   let ran = 0; // how many of `entries` have been passed: they are those of the parcels, in order, without repeats
-  const forwarded: Pick<Entry<Header, Item>, 'header' | 'item'>[] = [];
+  // What a retry brought back stays apart from the rest, so that one can tell what becomes of it.
+  const forwarded = new Map<string | undefined, Pick<Entry<Header, Item>, 'header' | 'item'>[]>();
   const waiting = new Map<string, { headers: WaitingHeaders; entries: Entry<Header, Item>[] }>();
   const failing = new Map<string, { error: Error; attempt: number; entries: Entry<Header, Item>[] }>();
   const rejected: Delivery[] = [];
@@ -105,12 +113,14 @@ export async function runBatch<Header, Item>(
     }
     outcomes.forEach((outcome, at) => {
       const entry = parcel.entries[at] as Entry<Header, Item>;
-      if (outcome.kind === 'forward')
-        forwarded.push(outcome.item === undefined ? entry : { header: entry.header, item: outcome.item });
-      else if (outcome.kind === 'retriable') wait(waiting, entry, entry.attempt);
+      if (outcome.kind === 'forward') {
+        const some = forwarded.get(entry.retry) ?? [];
+        if (some.length === 0) forwarded.set(entry.retry, some);
+        some.push(outcome.item === undefined ? entry : { header: entry.header, item: outcome.item });
+      } else if (outcome.kind === 'retriable') wait(waiting, entry, entry.attempt);
       else if (outcome.kind === 'infrastructure') wait(waiting, entry, entry.attempt - 1);
       else if (outcome.kind === 'failed') {
-        const key = `${entry.attempt} ${outcome.error.name} ${outcome.error.message}`;
+        const key = `${entry.attempt} ${entry.redelivered} ${entry.retry} ${outcome.error.name} ${outcome.error.message}`;
         const group = failing.get(key) ?? { error: outcome.error, attempt: entry.attempt, entries: [] };
         group.entries.push(entry);
         failing.set(key, group);
@@ -121,13 +131,17 @@ export async function runBatch<Header, Item>(
   const { name, next, format, chunkSize } = step;
   const publications: Publication[] = [];
   if (next !== undefined)
-    for (const content of pack(format, chunkSize, forwarded))
-      publications.push(publicationTo(exchanges.steps, next, lane, content));
+    for (const [retry, some] of forwarded)
+      for (const content of pack(format, chunkSize, some))
+        publications.push(publicationTo(exchanges.steps, next, lane, content, markHeaders({ retry })));
   for (const { headers, entries: some } of waiting.values())
     for (const content of pack(format, chunkSize, some))
       publications.push(publicationTo(exchanges.retriable, name, lane, content, headers));
   for (const { error, attempt, entries: some } of failing.values()) {
-    const headers = failureHeaders(name, lane, error, attempt, parcels[0]?.delivery.publishedAt);
+    const headers = {
+      ...failureHeaders(name, lane, error, attempt, parcels[0]?.delivery.publishedAt),
+      ...markHeaders(some[0]),
+    };
     step.observer.failed(name, lane, some.length, error, attempt, aboutOf(step, some));
     for (const content of pack(format, chunkSize, some))
       publications.push(publicationTo(exchanges.failed, name, lane, content, headers));
@@ -147,7 +161,10 @@ export async function handBack<Header, Item>(
 ): Promise<void> {
   await Promise.all(
     deliveries.map(async (delivery) => {
-      const headers = waitingHeaders(attemptOf(step.name, delivery.headers) - 1, wasRedelivered(delivery));
+      const headers = waitingHeaders(attemptOf(step.name, delivery.headers) - 1, {
+        redelivered: wasRedelivered(delivery),
+        retry: retryOf(delivery.headers),
+      });
       const publication = publicationTo(exchanges.retriable, step.name, lane, delivery.content, headers);
       if (delivery.type !== undefined) publication.type = delivery.type;
       while (delivery.alive()) {
@@ -273,12 +290,13 @@ function aboutOf<Header, Item>(step: Step<Header, Item>, entries: readonly Entry
   return first ? step.format.logFieldsOf(first.header) : {};
 }
 
-type WaitingHeaders = Record<string, number>;
+type WaitingHeaders = Record<string, string | number>;
 
 /** The headers of what waits: RabbitMQ's own counts end with the message it counted, so ours go on. */
-function waitingHeaders(attempts: number, redelivered: boolean): WaitingHeaders {
-  return { [headerNames.attempts]: attempts, ...(redelivered && { [headerNames.redelivered]: 1 }) };
-}
+const waitingHeaders = (attempts: number, of: Marks): WaitingHeaders => ({
+  [headerNames.attempts]: attempts,
+  ...markHeaders(of),
+});
 
 function wasRedelivered({ deliveryCount, headers }: Delivery): boolean {
   return deliveryCount > 0 || headers[headerNames.redelivered] === 1;
@@ -290,8 +308,8 @@ function wait<Header, Item>(
   entry: Entry<Header, Item>,
   attempts: number,
 ): void {
-  const key = `${attempts} ${entry.redelivered}`;
-  const group = waiting.get(key) ?? { headers: waitingHeaders(attempts, entry.redelivered), entries: [] };
+  const key = `${attempts} ${entry.redelivered} ${entry.retry}`;
+  const group = waiting.get(key) ?? { headers: waitingHeaders(attempts, entry), entries: [] };
   group.entries.push(entry);
   waiting.set(key, group);
 }

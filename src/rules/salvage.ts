@@ -17,8 +17,13 @@ export interface SalvagedOrder {
  * its own or the header's, and overlooks everything else.
  */
 export function failedOrdersOf(content: Buffer): SalvagedOrder[] {
+  return chunksIn(content).flatMap((chunk) => ordersOfChunk(chunk));
+}
+
+/** Gives the chunks of a message as they are, of whatever shape; none where there is nothing of the kind. */
+export function chunksIn(content: Buffer): unknown[] {
   const chunks = field(parsed(content), 'chunks');
-  return Array.isArray(chunks) ? chunks.flatMap((chunk) => ordersOfChunk(chunk)) : [];
+  return Array.isArray(chunks) ? chunks : [];
 }
 
 function ordersOfChunk(chunk: unknown): SalvagedOrder[] {

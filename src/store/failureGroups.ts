@@ -1,9 +1,18 @@
 import type { FailureKind } from '../failures/fingerprint.ts';
+import { type Alert, raiseAlerts } from './alerts.ts';
 import { storable } from './storable.ts';
 import type { Sql, Tx } from './store.ts';
 
-/** What became of the failures of a group; `reopened`: it had been resolved or discarded, and failed again. */
-export type FailureGroupState = 'open' | 'retrying' | 'resolved' | 'discarded' | 'reopened';
+/** What became of a failure; `failed_again`: its retry failed, as another failure that has its place now. */
+export const failureStates = ['open', 'retrying', 'resolved', 'failed_again', 'discarded'] as const;
+export type FailureState = (typeof failureStates)[number];
+
+/**
+ * What became of the failures of a group: some are being retried; some are open, for the first time or (`reopened`)
+ * after a retry or after all were closed; or none is left to be decided about.
+ */
+export const failureGroupStates = ['open', 'retrying', 'resolved', 'discarded', 'reopened'] as const;
+export type FailureGroupState = (typeof failureGroupStates)[number];
 
 /** The failures of one kind. */
 export interface FailureGroup extends FailureKind {
@@ -11,14 +20,17 @@ export interface FailureGroup extends FailureKind {
   step: string;
   errorClass: string;
   state: FailureGroupState;
-  /** How many failures there are, and how many distinct notices and sellers they concern; orders are added up. */
+  /** How many failures there ever were, and how many distinct notices and sellers they concern; orders are added up. */
   failures: number;
+  /** How many of them are to be decided about, and how many are being retried. */
+  open: number;
+  retrying: number;
   orders: number;
   notices: number;
   sellers: number;
   firstFailedAt: Date;
   lastFailedAt: Date;
-  /** The failure that came last. */
+  /** The failure that came last; who retries or discards the group says that this is the last one he saw. */
   sampleId: string;
 }
 
@@ -31,9 +43,14 @@ export interface Grouped extends FailureKind {
 
 /**
  * Makes the groups of these failures where they are missing, and locks them until the transaction ends, always in
- * the same order; gives their ids by fingerprint.
+ * the same order; gives their ids by fingerprint. The groups of failures that are there already, `failureIds`, are
+ * locked with them.
  */
-export async function lockGroups(tx: Tx, failures: readonly Grouped[]): Promise<Map<string, string>> {
+export async function lockGroups(
+  tx: Tx,
+  failures: readonly Grouped[],
+  failureIds: readonly string[] = [],
+): Promise<Map<string, string>> {
   const kinds = [...new Map(failures.map((failure) => [failure.fingerprint, failure])).values()].toSorted(
     (a, b) => (a.fingerprint < b.fingerprint ? -1 : 1),
   );
@@ -46,9 +63,10 @@ export async function lockGroups(tx: Tx, failures: readonly Grouped[]): Promise<
     kinds.map((kind) => kind.failedAt),
   ]);
   const rows = await tx.rows<[fingerprint: string, groupId: string]>(
-    `select fingerprint, group_id from failure_groups where fingerprint = any($1)
+    `select fingerprint, group_id from failure_groups
+     where fingerprint = any($1) or group_id = any(array(select group_id from failures where failure_id = any($2)))
      order by fingerprint for update`,
-    [kinds.map((kind) => kind.fingerprint)],
+    [kinds.map((kind) => kind.fingerprint), failureIds],
   );
   return new Map(rows);
 }
@@ -62,13 +80,18 @@ export interface Added {
   orders: number;
   noticeIds: readonly string[];
   sellerIds: readonly string[];
+  /** Whether it is what a retry failed with. */
+  cameBack: boolean;
 }
 
-/** Counts failures that were added to locked groups; of the `locked` ones, those that stayed empty are dropped. */
+/**
+ * Counts failures that were added to locked groups, and alerts developers to groups that are new or have grown over
+ * the threshold. Of the `locked` ones, those that stayed empty are dropped. Call `settleGroups` next.
+ */
 export async function countInGroups(
   tx: Tx,
   added: readonly Added[],
-  locked: Iterable<string>,
+  { locked, threshold }: { locked: Iterable<string>; threshold: number | undefined },
 ): Promise<void> {
   const byGroup = new Map<string, Added[]>();
   for (const failure of added) {
@@ -80,7 +103,7 @@ export async function countInGroups(
   if (groups.length > 0) {
     const notices = await countNew(tx, insertNotices, added, ({ noticeIds }) => noticeIds);
     const sellers = await countNew(tx, insertSellers, added, ({ sellerIds }) => sellerIds);
-    await tx.query(count, [
+    const counted = await tx.query<Counted>(count, [
       groups.map(({ groupId }) => groupId),
       groups.map(({ failures }) => failures.length),
       groups.map(({ failures }) => failures.reduce((sum, { orders }) => sum + orders, 0)),
@@ -89,28 +112,105 @@ export async function countInGroups(
       groups.map(({ failures }) => new Date(Math.min(...failures.map(({ failedAt }) => failedAt.getTime())))),
       groups.map(({ failures }) => new Date(Math.max(...failures.map(({ failedAt }) => failedAt.getTime())))),
       groups.map(({ failures }) => failures.at(-1)?.failureId),
+      groups.map(({ failures }) => failures.some(({ cameBack }) => cameBack)),
     ]);
+    await raiseAlerts(
+      tx,
+      counted.flatMap((group) => alertsOf(group, threshold)),
+    );
   }
   const empty = [...locked].filter((groupId) => !byGroup.has(groupId));
   if (empty.length > 0)
     await tx.query('delete from failure_groups where failures = 0 and group_id = any($1)', [empty]);
 }
 
-/** Lists groups, those that failed last first: at most `limit`, and of those after `after` if it is given. */
-export async function listFailureGroups(
-  db: Sql,
-  { limit = 50, after }: { limit?: number; after?: { lastFailedAt: Date; groupId: string } } = {},
-): Promise<FailureGroup[]> {
-  return db.query<FailureGroup>(
-    `select group_id as "groupId", fingerprint, step, error_class as "errorClass", frame, message, state,
-            failures::float, orders::float, notices::float, sellers::float, first_failed_at as "firstFailedAt",
-            last_failed_at as "lastFailedAt", sample_id as "sampleId"
-     from failure_groups
-     where $2::timestamptz is null or (last_failed_at, group_id) < ($2, $3::bigint)
-     order by last_failed_at desc, group_id desc limit $1`,
-    [limit, after?.lastFailedAt, after?.groupId],
+/** What is counted of a group, once failures were added. */
+interface Counted
+  extends Pick<FailureGroup, 'groupId' | 'step' | 'errorClass' | 'message' | 'failures' | 'open'> {
+  added: number;
+}
+
+function alertsOf(group: Counted, threshold: number | undefined): Alert[] {
+  if (group.failures === group.added) return [alertOf('group new', group)];
+  const limit =
+    threshold === undefined ? undefined : thresholdPassed(group.open - group.added, group.open, threshold);
+  return limit === undefined ? [] : [alertOf('group over threshold', group, { threshold: limit })];
+}
+
+const alertOf = (
+  kind: Alert['kind'],
+  group: Pick<FailureGroup, 'groupId' | 'step' | 'errorClass' | 'message' | 'open'>,
+  more: Alert['detail'] = {},
+): Alert => {
+  const { groupId, step, errorClass, message, open } = group;
+  return { kind, subject: `group ${groupId}`, detail: { groupId, step, errorClass, message, open, ...more } };
+};
+
+/** Tells which of `threshold`, ten times as many, a hundred times … was passed between two counts, the greatest of them. */
+export function thresholdPassed(before: number, now: number, threshold: number): number | undefined {
+  let passed: number | undefined;
+  for (let limit = threshold; limit <= now; limit *= 10) if (before < limit) passed = limit;
+  return passed;
+}
+
+/**
+ * Gives locked groups the state that follows from their counts, and alerts developers to those that are resolved
+ * or reopened by that.
+ */
+export async function settleGroups(tx: Tx, groupIds: readonly string[]): Promise<void> {
+  const changed = await tx.query<
+    Pick<FailureGroup, 'groupId' | 'state' | 'step' | 'errorClass' | 'message' | 'open'>
+  >(settle, [groupIds]);
+  await raiseAlerts(
+    tx,
+    changed.flatMap((group) =>
+      group.state === 'resolved' || group.state === 'reopened'
+        ? [alertOf(`group ${group.state}`, group)]
+        : [],
+    ),
   );
 }
+
+/** Which groups to list. */
+export interface GroupFilter {
+  /** At most so many; default 50. */
+  limit?: number | undefined;
+  /** Of those after (that failed last before) this one. */
+  after?: { lastFailedAt: string; groupId: string } | undefined;
+  /** Of these states only; default: all. */
+  states?: readonly FailureGroupState[] | undefined;
+}
+
+/** Lists groups, those that failed last first; `cursor` is what `after` takes to go on from one. */
+export async function listFailureGroups(
+  db: Sql,
+  { limit = 50, after, states }: GroupFilter = {},
+): Promise<(FailureGroup & { cursor: { lastFailedAt: string; groupId: string } })[]> {
+  const rows = await db.query<FailureGroup & { at: string }>(
+    `${select}
+     where ($2::timestamptz is null or (last_failed_at, group_id) < ($2, $3::bigint))
+       and ($4::text[] is null or state = any($4))
+     order by last_failed_at desc, group_id desc limit $1`,
+    [limit, after?.lastFailedAt, after?.groupId, states],
+  );
+  return rows.map(({ at, ...group }) => ({ ...group, cursor: { lastFailedAt: at, groupId: group.groupId } }));
+}
+
+/** Finds one group; undefined if there is none of that id. */
+export async function findFailureGroup(db: Sql, groupId: string): Promise<FailureGroup | undefined> {
+  const [row] = await db.query<FailureGroup & { at: string }>(`${select} where group_id = $1`, [groupId]);
+  if (!row) return undefined;
+  const { at: _, ...group } = row;
+  return group;
+}
+
+// `at`: a Date would lose the microseconds, and with them groups of a page.
+const select = `
+  select group_id as "groupId", fingerprint, step, error_class as "errorClass", frame, message, state,
+         failures::float, open::float, retrying::float, orders::float, notices::float, sellers::float,
+         first_failed_at as "firstFailedAt", last_failed_at as "lastFailedAt", last_failed_at::text as at,
+         sample_id as "sampleId"
+  from failure_groups`;
 
 async function countNew(
   tx: Tx,
@@ -151,11 +251,32 @@ const insertSellers = `
 
 const count = `
   update failure_groups as g
-  set failures = g.failures + k.failures, orders = g.orders + k.orders, notices = g.notices + k.notices,
-      sellers = g.sellers + k.sellers, first_failed_at = least(g.first_failed_at, k.first_at),
-      last_failed_at = greatest(g.last_failed_at, k.last_at), sample_id = k.sample_id,
-      state = case when g.state in ('resolved', 'discarded') then 'reopened' else g.state end
+  set failures = g.failures + k.failures, open = g.open + k.failures, orders = g.orders + k.orders,
+      notices = g.notices + k.notices, sellers = g.sellers + k.sellers,
+      first_failed_at = least(g.first_failed_at, k.first_at), last_failed_at = greatest(g.last_failed_at, k.last_at),
+      sample_id = k.sample_id,
+      came_back = g.came_back or g.state in ('resolved', 'discarded') or (k.came_back and g.failures > 0)
   from unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::int[], $6::timestamptz[], $7::timestamptz[],
-              $8::bigint[])
-    as k (group_id, failures, orders, notices, sellers, first_at, last_at, sample_id)
-  where g.group_id = k.group_id`;
+              $8::bigint[], $9::boolean[])
+    as k (group_id, failures, orders, notices, sellers, first_at, last_at, sample_id, came_back)
+  where g.group_id = k.group_id
+  returning g.group_id as "groupId", g.step, g.error_class as "errorClass", g.message,
+            g.failures::float, g.open::float, k.failures as added`;
+
+// A group whose failures have all been removed keeps the state it had.
+const settle = `
+  with k as (
+    select group_id, state as was,
+           case when retrying > 0 then 'retrying'
+                when open > 0 then case when came_back then 'reopened' else 'open' end
+                when resolved + failed_again > 0 then 'resolved'
+                when discarded > 0 then 'discarded'
+                else state end as state
+    from failure_groups where group_id = any($1)
+  )
+  update failure_groups as g
+  set state = k.state, came_back = g.came_back and k.state in ('retrying', 'open', 'reopened'),
+      closed_at = case when k.state in ('resolved', 'discarded') then now() end
+  from k
+  where g.group_id = k.group_id and k.was <> k.state
+  returning g.group_id as "groupId", g.state, g.step, g.error_class as "errorClass", g.message, g.open::float`;

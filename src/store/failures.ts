@@ -1,7 +1,9 @@
 import { kindOf } from '../failures/fingerprint.ts';
+import type { RetryName } from '../failures/retryName.ts';
 import type { ShipDate } from '../rules/notice.ts';
 import { column, type OrderKey } from './batch.ts';
-import { countInGroups, lockGroups } from './failureGroups.ts';
+import { countInGroups, type FailureState, lockGroups, settleGroups } from './failureGroups.ts';
+import { failAgain } from './failureItems.ts';
 import { storable, storableJson } from './storable.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
@@ -9,6 +11,8 @@ import { type Sql, type Store, transaction } from './store.ts';
 export interface Failure {
   step: string;
   lane: string;
+  /** The type it was published with, if it had one. */
+  type?: string | undefined;
   /** Unique for the step: a failure that is recorded again under the same id changes nothing. */
   messageId: string;
   errorClass: string;
@@ -21,6 +25,8 @@ export interface Failure {
   headers: Record<string, unknown>;
   /** Byte for byte as it came, JSON or not. */
   content: Buffer;
+  /** The retry that failed with this; undefined for what failed for the first time. */
+  retryOf?: RetryName | undefined;
   /** What the message holds, as far as it could be read. */
   orders: readonly FailedOrder[];
 }
@@ -32,8 +38,17 @@ export interface FailedOrder extends OrderKey {
 /** A failure as it is listed. */
 export interface RecordedFailure {
   failureId: string;
+  state: FailureState;
+  /** Since when it has that state. */
+  stateAt: Date;
+  /** The operation that has it in hand, or had it last; null if nobody did anything about it. */
+  operationId: string | null;
+  /** The failure whose retry failed with this one. */
+  retryOf: string | null;
   step: string;
   lane: string;
+  /** The message's type; null if it had none, or it was not kept yet. */
+  type: string | null;
   messageId: string;
   errorClass: string;
   errorMessage: string;
@@ -53,14 +68,20 @@ export interface RecordedFailure {
 
 /**
  * Keeps failures for people to look at and retry, counts them in their groups, and sets their orders to `failed`, in
- * one transaction.
+ * one transaction. What a retry brought back closes the failure that it was made of: this one has its place now.
  *
  * Safe to do twice: a failure that is there already (same step and message id) is left alone with its orders,
  * which a retry may have taken up since. In the ledger `failed` goes over no row and over `delayed` only, and
  * `failed_from` keeps which. Whatever bytes a failure holds can be kept: what Postgres takes in no text (NUL,
  * half a surrogate pair) becomes U+FFFD, and an order whose id holds one can't have a ledger row.
+ *
+ * `threshold`: developers are alerted when a group has so many open failures, and again at ten times as many.
  */
-export async function recordFailures(store: Store, failures: readonly Failure[]): Promise<void> {
+export async function recordFailures(
+  store: Store,
+  failures: readonly Failure[],
+  { threshold }: { threshold?: number | undefined } = {},
+): Promise<void> {
   if (failures.length === 0) return;
   const all = failures.map((failure) => ({
     ...failure,
@@ -71,11 +92,16 @@ export async function recordFailures(store: Store, failures: readonly Failure[])
     sellerIds: distinct(failure.orders.map(({ sellerId }) => storable(sellerId))),
   }));
   await transaction(store, async (tx) => {
-    const groups = await lockGroups(tx, all);
+    const groups = await lockGroups(
+      tx,
+      all,
+      all.flatMap(({ retryOf }) => (retryOf ? [retryOf.failureId] : [])),
+    );
     const rows = await tx.rows<[step: string, messageId: string, failureId: string]>(insertFailures, [
       all.map((failure) => failure.step),
       all.map((failure) => failure.messageId),
       all.map((failure) => storable(failure.lane)),
+      all.map((failure) => storable(failure.type)),
       all.map((failure) => storable(failure.errorClass)),
       all.map((failure) => storable(failure.errorMessage)),
       all.map((failure) => storable(failure.errorStack)),
@@ -88,6 +114,7 @@ export async function recordFailures(store: Store, failures: readonly Failure[])
       all.map((failure) => column(failure.sellerIds, (sellerId) => sellerId) ?? '{}'),
       all.map((failure) => failure.orders.length),
       all.map((failure) => groups.get(failure.fingerprint)),
+      all.map((failure) => failure.retryOf?.failureId),
     ]);
     const ids = new Map(rows.map(([step, messageId, failureId]) => [`${step}\0${messageId}`, failureId]));
     const added = all.flatMap((failure) => {
@@ -102,9 +129,15 @@ export async function recordFailures(store: Store, failures: readonly Failure[])
         ...failure,
         groupId: groups.get(failure.fingerprint) ?? '',
         orders: failure.orders.length,
+        cameBack: failure.retryOf !== undefined,
       })),
-      groups.values(),
+      { locked: groups.values(), threshold },
     );
+    const left = await failAgain(
+      tx,
+      added.flatMap(({ retryOf }) => retryOf ?? []),
+    );
+    await settleGroups(tx, [...groups.values(), ...left]);
     const orders = added
       .flatMap((failure) => failure.orders)
       .filter(({ sellerId, orderId }) => !sellerId.includes('\0') && !orderId.includes('\0'));
@@ -120,32 +153,60 @@ export async function recordFailures(store: Store, failures: readonly Failure[])
 
 const distinct = (texts: readonly string[]) => [...new Set(texts)];
 
-/** Lists failures, of one group if it is given, the newest first: at most `limit` (default 100), of those before `before`. */
+/** Which failures to list. */
+export interface FailureFilter {
+  /** At most so many; default 100. */
+  limit?: number | undefined;
+  /** Of those before (older than) this one. */
+  before?: string | undefined;
+  groupId?: string | undefined;
+  state?: FailureState | undefined;
+}
+
+/** Lists failures, the newest first. */
 export async function listFailures(
   db: Sql,
-  { limit = 100, before, groupId }: { limit?: number; before?: string; groupId?: string } = {},
+  { limit = 100, before, groupId, state }: FailureFilter = {},
 ): Promise<RecordedFailure[]> {
+  // Only the conditions that are asked for, so that each is planned with the index made for it.
+  const values: unknown[] = [limit];
+  const where = [
+    ['failure_id <', before],
+    ['group_id =', groupId],
+    // Written out for the partial indexes.
+    ...(state === 'open' ? [] : [['state =', state]]),
+  ]
+    .filter(([, value]) => value !== undefined)
+    .map(([condition, value]) => `${condition} $${values.push(value)}`)
+    .concat(state === 'open' ? ["state = 'open'"] : []);
   return db.query<RecordedFailure>(
-    `select failure_id as "failureId", step, lane, message_id as "messageId", error_class as "errorClass",
-            error_message as "errorMessage", error_stack as "errorStack", attempt, published_at as "publishedAt",
-            failed_at as "failedAt", recorded_at as "recordedAt", headers, body, notice_ids as "noticeIds",
-            seller_ids as "sellerIds", orders, group_id as "groupId"
-     from failures where ($2::bigint is null or failure_id < $2) and ($3::bigint is null or group_id = $3)
-     order by failure_id desc limit $1`,
-    [limit, before, groupId],
+    `${select} ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by failure_id desc limit $1`,
+    values,
   );
 }
 
+/** Finds failures by their ids; those that are not there (any more) are missing from the answer. */
+export const findFailures = (db: Sql, failureIds: readonly string[]): Promise<RecordedFailure[]> =>
+  db.query<RecordedFailure>(`${select} where failure_id = any($1) order by failure_id`, [failureIds]);
+
+const select = `
+  select failure_id as "failureId", state, state_at as "stateAt", operation_id as "operationId",
+         retry_of as "retryOf", step, lane, type, message_id as "messageId", error_class as "errorClass",
+         error_message as "errorMessage", error_stack as "errorStack", attempt, published_at as "publishedAt",
+         failed_at as "failedAt", recorded_at as "recordedAt", headers, body, notice_ids as "noticeIds",
+         seller_ids as "sellerIds", orders, group_id as "groupId"
+  from failures`;
+
 const insertFailures = `
-  insert into failures (step, message_id, lane, error_class, error_message, error_stack, attempt, published_at,
-                        failed_at, headers, body, notice_ids, seller_ids, orders, group_id)
-  select step, message_id, lane, class, message, stack, attempt, published_at, failed_at,
-         headers::jsonb, decode(body, 'hex'), notice_ids::uuid[], seller_ids::text[], orders, group_id
-  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[],
-              $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[],
-              $15::bigint[])
-    as k (step, message_id, lane, class, message, stack, attempt, published_at, failed_at, headers, body,
-          notice_ids, seller_ids, orders, group_id)
+  insert into failures (step, message_id, lane, type, error_class, error_message, error_stack, attempt, published_at,
+                        failed_at, headers, body, notice_ids, seller_ids, orders, group_id, retry_of)
+  select step, message_id, lane, type, class, message, stack, attempt, published_at, failed_at,
+         headers::jsonb, decode(body, 'hex'), notice_ids::uuid[], seller_ids::text[], orders, group_id, retry_of
+  from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[],
+              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[],
+              $16::bigint[], $17::bigint[])
+    as k (step, message_id, lane, type, class, message, stack, attempt, published_at, failed_at, headers, body,
+          notice_ids, seller_ids, orders, group_id, retry_of)
   on conflict (step, message_id) do nothing
   returning step, message_id, failure_id`;
 

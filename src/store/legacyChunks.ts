@@ -9,6 +9,8 @@ export interface LegacyChunk {
   chunk: string;
   /** Runs in which some of its orders failed. */
   attempts: number;
+  /** The retry of a failure that handed it over (see `retryName`); null for one that came with its notice. */
+  retry: string | null;
   /** To the microsecond, which a `Date` would cut off. */
   createdAt: string;
 }
@@ -16,7 +18,7 @@ export interface LegacyChunk {
 /** Finds the oldest chunk that still waits, or the next one `after` another. */
 export async function nextLegacyChunk(db: Sql, after?: LegacyChunk): Promise<LegacyChunk | undefined> {
   const rows = await db.query<LegacyChunk>(
-    `select notice_id as "noticeId", chunk_no as "chunkNo", lane, chunk, attempts, created_at::text as "createdAt"
+    `select notice_id as "noticeId", chunk_no as "chunkNo", lane, chunk, attempts, retry, created_at::text as "createdAt"
      from intake
      where path = 'legacy' and done_at is null
        and ($1::timestamptz is null or (created_at, notice_id, chunk_no) > ($1, $2::uuid, $3::int))

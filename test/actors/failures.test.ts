@@ -17,6 +17,8 @@ describe('the failures actor', () => {
   const failed = (messageId: string, orderId: string, attempt = 3): FailedMessage => ({
     step: 'delay',
     lane: 'bulk',
+    type: undefined,
+    retry: undefined,
     messageId,
     errorClass: 'Error',
     errorMessage: 'no',

@@ -163,8 +163,8 @@ describe('the legacy run', () => {
     assert.deepEqual(
       failures.map(({ step, messageId, errorClass, attempt }) => ({ step, messageId, errorClass, attempt })),
       [
-        { step: 'legacy', messageId: `${notice.noticeId}:o-3`, errorClass: 'NotSentError', attempt: 2 },
-        { step: 'legacy', messageId: `${notice.noticeId}:o-2`, errorClass: 'error', attempt: 2 },
+        { step: 'legacy', messageId: `${notice.noticeId}:0:o-3`, errorClass: 'NotSentError', attempt: 2 },
+        { step: 'legacy', messageId: `${notice.noticeId}:0:o-2`, errorClass: 'error', attempt: 2 },
       ],
     );
     assert.deepEqual(JSON.parse(String(failures[0]?.body)), {

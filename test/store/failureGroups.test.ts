@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type FailureGroup, listFailureGroups } from '../../src/store/failureGroups.ts';
+import { beginRetry, discardFailures } from '../../src/store/failureOperations.ts';
 import { type Failure, listFailures, recordFailures } from '../../src/store/failures.ts';
+import { recordEnds } from '../../src/store/retrySending.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';
@@ -36,7 +38,8 @@ describe('groups of failures', () => {
   after(() => drop());
   beforeEach(() => emptyTables(store));
 
-  const groups = () => listFailureGroups(store);
+  const groups = async (): Promise<FailureGroup[]> =>
+    (await listFailureGroups(store)).map(({ cursor: _, ...group }) => group);
   const only = async (): Promise<FailureGroup> => {
     const [group, ...others] = await groups();
     assert.ok(group);
@@ -64,6 +67,8 @@ describe('groups of failures', () => {
       message: 'order # has no date',
       state: 'open',
       failures: 3,
+      open: 3,
+      retrying: 0,
       orders: 5,
       notices: 2,
       sellers: 2,
@@ -85,11 +90,24 @@ describe('groups of failures', () => {
     assert.deepEqual([failures, orders, notices, sellers], [1, 1, 1, 1]);
   });
 
-  for (const state of ['resolved', 'discarded'])
+  const by = { who: 'kim', why: 'a test' };
+  const closings = {
+    async resolved(failureIds: string[]) {
+      const options = { canary: 0, ratePerSecond: null, stopAfter: 1, path: null };
+      const { operationId } = await beginRetry(store, { by, choice: { failureIds }, options });
+      await recordEnds(
+        store,
+        failureIds.map((failureId) => ({ operationId, failureId, state: 'resolved' })),
+      );
+    },
+    discarded: (failureIds: string[]) => discardFailures(store, { by, choice: { failureIds } }),
+  };
+  for (const state of ['resolved', 'discarded'] as const)
     it(`are reopened when a failure comes after they were ${state}`, async () => {
       const failure = aFailure();
       await recordFailures(store, [failure]);
-      await store.query('update failure_groups set state = $1', [state]);
+      await closings[state]((await listFailures(store)).map(({ failureId }) => failureId));
+      assert.equal((await only()).state, state);
       await recordFailures(store, [failure]);
       assert.equal((await only()).state, state, 'the same one again is nothing new');
       await recordFailures(store, [aFailure()]);
@@ -129,11 +147,11 @@ describe('groups of failures', () => {
       classes.map((name, index) => aFailure({ errorClass: name, failedAt: at(index < 2 ? 1 : index) })),
     );
     const names: string[] = [];
-    let after: FailureGroup | undefined;
+    let after: { lastFailedAt: string; groupId: string } | undefined;
     for (;;) {
-      const page = await listFailureGroups(store, { limit: 2, ...(after && { after }) });
+      const page = await listFailureGroups(store, { limit: 2, after });
       names.push(...page.map(({ errorClass }) => errorClass));
-      after = page.at(-1);
+      after = page.at(-1)?.cursor;
       if (!after) break;
     }
     assert.deepEqual(names.slice(0, 3), ['E', 'D', 'C']);

@@ -1,0 +1,199 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InfrastructureError } from '../pipeline/errors.ts';
+import { headerNames, markHeaders, type Publication, publicationTo } from '../pipeline/message.ts';
+import { exchanges } from '../pipeline/topology.ts';
+import { failedOrdersOf } from '../rules/salvage.ts';
+import type { OrderKey } from '../store/batch.ts';
+import { endRetry } from '../store/failureOperations.ts';
+import { withLock } from '../store/lock.ts';
+import {
+  finishRetries,
+  ledgerStatesOf,
+  markPublished,
+  type Resend,
+  type RetryEnd,
+  type RunningRetry,
+  recordEnds,
+  runningRetries,
+  takeNext,
+  undecided,
+  unpublished,
+} from '../store/retrySending.ts';
+import type { Log, Store } from '../store/store.ts';
+import { createPace, type Pace } from './pace.ts';
+import { retryName } from './retryName.ts';
+
+export interface RetriesOptions {
+  store: Store;
+  /** Publishes one message and waits for RabbitMQ's confirm. */
+  publish: (publication: Publication) => Promise<void>;
+  log: Log;
+  /** How often to look what there is to do, in ms; default 200. */
+  pollMs?: number;
+  /** How often to try to take over from a process that did it so far, in ms; default 2,000. */
+  takeOverMs?: number;
+  /** Told how retries ended. */
+  ended?: (state: RetryEnd['state'], count: number) => void;
+}
+
+/** So many are sent at once, and so many may be on their way. */
+const batchSize = 250;
+const maxOnTheirWay = 1_000;
+
+/**
+ * Runs the retries that operators began, one process at a time: sends what waits, at the rate that was asked for,
+ * looks what became of it, and stops a retry whose messages fail again.
+ *
+ * All that it knows stands in Postgres: if it dies anywhere, another process goes on. A message may then be published
+ * twice, whose second finds its orders settled.
+ */
+export function startRetries(options: RetriesOptions): { stop(): Promise<void> } {
+  const { store, log, pollMs = 200, takeOverMs = 2_000 } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
+
+  const running = (async () => {
+    while (!signal.aborted) {
+      try {
+        await withLock(store, 'failed retries', async (lost) => {
+          const turn = createTurn(options);
+          while (!signal.aborted && !lost.aborted) {
+            const startedAt = performance.now();
+            await turn();
+            // What takes long to look at is looked at less often.
+            await pause(Math.max(pollMs, 3 * (performance.now() - startedAt)));
+          }
+        });
+      } catch (error) {
+        log.warn({ err: error }, 'retries of failed messages wait; trying again');
+      }
+      await pause(takeOverMs);
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+/** What a process keeps of a retry from one turn to the next; nothing is lost with it. */
+interface Known {
+  pace: Pace;
+  /** What is looked for in the ledger for each failure; reading it from the messages each time costs more. */
+  orders: Map<string, OrderKey[]>;
+}
+
+/** Makes the function that does what there is to do now, for all retries. */
+function createTurn({ store, publish, log, ended }: RetriesOptions): () => Promise<void> {
+  const known = new Map<string, Known>();
+
+  return async () => {
+    const retries = await runningRetries(store);
+    for (const name of known.keys())
+      if (!retries.some(({ operationId }) => operationId === name)) known.delete(name);
+    for (const retry of retries) {
+      const of = known.get(retry.operationId) ?? { pace: createPace(retry.ratePerSecond), orders: new Map() };
+      known.set(retry.operationId, of);
+      await publishAll(await unpublished(store, retry.operationId, batchSize));
+      const now = await decide(retry, of);
+      if (now.state === 'running') await goOn(now, of);
+    }
+    for (const operationId of await finishRetries(store)) log.info({ operationId }, 'a retry has ended');
+  };
+
+  async function goOn(retry: RunningRetry, { pace }: Known): Promise<void> {
+    const why = whyToStop(retry);
+    if (why !== undefined) {
+      await endRetry(store, retry.operationId, { state: 'stopped', who: null, why });
+      log.error({ operationId: retry.operationId, why }, 'a retry was stopped: its messages fail again');
+      return;
+    }
+    const count = Math.min(howManyNow(retry, pace), batchSize, maxOnTheirWay - retry.sent, retry.waiting);
+    if (count <= 0) return;
+    pace.take(count);
+    await publishAll(await takeNext(store, retry.operationId, count));
+  }
+
+  async function publishAll(resends: readonly Resend[]): Promise<void> {
+    const confirmed: Resend[] = [];
+    const results = await Promise.allSettled(
+      resends.map(async (resend) => {
+        await publish(publicationOf(resend));
+        confirmed.push(resend);
+      }),
+    );
+    for (const operationId of new Set(confirmed.map((resend) => resend.operationId)))
+      await markPublished(
+        store,
+        operationId,
+        confirmed.filter((each) => each.operationId === operationId).map(({ failureId }) => failureId),
+      );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (!failed) return;
+    if (!(failed.reason instanceof InfrastructureError)) throw failed.reason;
+    log.warn({ err: failed.reason }, 'failed messages could not be published again yet; trying on');
+  }
+
+  /** Looks which of those that were sent have ended, and tells how the retry stands after that. */
+  async function decide(retry: RunningRetry, { orders }: Known): Promise<RunningRetry> {
+    let after = '0';
+    const now = { ...retry };
+    for (;;) {
+      const page = await undecided(store, retry.operationId, { limit: batchSize, after });
+      const keys = page.map(({ failureId, body }) => {
+        const own = orders.get(failureId) ?? failedOrdersOf(body);
+        orders.set(failureId, own);
+        return own;
+      });
+      const states = await ledgerStatesOf(store, keys.flat());
+      let at = 0;
+      const ends = page.flatMap(({ operationId, failureId }, i): RetryEnd[] => {
+        const own = states.slice(at, (at += keys[i]?.length ?? 0));
+        // One without orders tells nothing here: it can only fail again, which its header tells.
+        if (own.length === 0 || own.some((state) => state === undefined || state === 'delayed')) return [];
+        const state = own.includes('failed') ? 'failed_again' : 'resolved';
+        return [{ operationId, failureId, state }];
+      });
+      await recordEnds(store, ends);
+      for (const { failureId, state } of ends) {
+        orders.delete(failureId);
+        now.sent -= 1;
+        if (state === 'resolved') now.resolved += 1;
+        else now.failedAgain += 1;
+        ended?.(state, 1);
+      }
+      if (page.length < batchSize) return now;
+      after = page.at(-1)?.failureId ?? after;
+    }
+  }
+}
+
+/** Tells why a retry should stop by itself; undefined if it should not. */
+export function whyToStop(retry: RunningRetry): string | undefined {
+  const { canary, stopAfter, sent, resolved, failedAgain, waiting } = retry;
+  if (waiting === 0) return undefined;
+  if (failedAgain > 0 && sent + resolved + failedAgain <= canary)
+    return 'a message of the canary failed again';
+  return failedAgain >= stopAfter ? `${failedAgain} messages failed again` : undefined;
+}
+
+/** Tells how many may be sent now: the canary, then nothing until it has ended well, then as the pace has it. */
+export function howManyNow({ canary, sent, resolved, failedAgain }: RunningRetry, pace: Pace): number {
+  const begun = sent + resolved + failedAgain;
+  if (begun < canary) return canary - begun;
+  if (begun === canary && sent > 0) return 0;
+  return pace.allows();
+}
+
+/** The message as it goes back to its step: under a new id, with its attempts reset, and a header that names the retry. */
+function publicationOf(resend: Resend): Publication {
+  const { step, lane, type, headers, body } = resend;
+  const redelivered = headers[headerNames.redelivered] === 1;
+  const marks = markHeaders({ redelivered, retry: retryName(resend) });
+  const publication = publicationTo(exchanges.steps, step, lane, body, marks);
+  if (type !== null) publication.type = type;
+  return publication;
+}

@@ -1,0 +1,289 @@
+import { raiseAlerts } from './alerts.ts';
+import type { FailureState } from './failureGroups.ts';
+import { endItems, type ItemState, lockGroupsOf, moveAndSettle } from './failureItems.ts';
+import { storable, storableJson } from './storable.ts';
+import { type Sql, type Store, type Tx, transaction } from './store.ts';
+
+/** Failures by their ids, or those of a group up to the last one that somebody saw: what came later is not chosen. */
+export type Choice =
+  | { readonly failureIds: readonly string[] }
+  | { readonly groupId: string; readonly upTo: string };
+
+/** Who does something, and why. */
+export interface By {
+  who: string;
+  why?: string | undefined;
+}
+
+/** How failures are retried. */
+export interface RetryOptions {
+  /** So many go first, and all of them must succeed before the rest follows; 0: none. */
+  canary: number;
+  /** How many a second go after that; null: as many as there is room for. */
+  ratePerSecond: number | null;
+  /** So many that fail again stop the rest. */
+  stopAfter: number;
+  /** `legacy` hands them to the legacy run; null: back to the step that gave them up. */
+  path: 'legacy' | null;
+}
+
+/** What an operation is at. */
+export type OperationState = 'running' | 'done' | 'stopped' | 'canceled';
+
+/** Something that was done with failures. */
+export interface Operation {
+  operationId: string;
+  kind: 'retry' | 'discard' | 'undo' | 'look';
+  /** `stopped`: by itself, since too many failed again. */
+  state: OperationState;
+  who: string;
+  why: string | null;
+  detail: Record<string, unknown>;
+  begunAt: Date;
+  endedAt: Date | null;
+  endedBy: string | null;
+  endedWhy: string | null;
+  /** How many of its failures are in each state; those that are in none of them are left out. */
+  items: Partial<Record<ItemState, number>>;
+}
+
+/** An operation that has begun. */
+export interface Begun {
+  operationId: string;
+  /** How many failures it has in hand. */
+  failures: number;
+  /** Of those that were chosen by id, the ones that it hasn't, since they are not open. */
+  left: Left[];
+}
+
+/** A failure that nothing can be done about, and who has it. */
+export interface Left {
+  failureId: string;
+  state: FailureState;
+  operationId: string | null;
+}
+
+/** Says that there is nothing to do, or not with these failures. Nothing was changed. */
+export class OperationRefused extends Error {
+  override name = 'OperationRefused';
+}
+
+/**
+ * Takes open failures in hand, to retry them; whoever runs operations then sends them, one after another.
+ *
+ * The failures are those that are open now, and no others: each is in the hand of one operation at most. Throws
+ * `OperationRefused` if none of them is.
+ */
+export function beginRetry(
+  store: Store,
+  { by, choice, options, body }: { by: By; choice: Choice; options: RetryOptions; body?: Buffer | undefined },
+): Promise<Begun> {
+  const detail = { ...options, ...told(choice), ...(body && { edited: true }) };
+  return begin(store, { kind: 'retry', by, choice, detail, to: 'retrying', item: 'waiting', body });
+}
+
+/** Gives open failures up for good: their orders stay `failed`. Throws `OperationRefused` if none is open. */
+export function discardFailures(
+  store: Store,
+  { by, choice }: { by: By & { why: string }; choice: Choice },
+): Promise<Begun> {
+  return begin(store, { kind: 'discard', by, choice, detail: told(choice), to: 'discarded', item: 'done' });
+}
+
+const told = (choice: Choice) => ('groupId' in choice ? { groupId: choice.groupId, upTo: choice.upTo } : {});
+
+async function begin(
+  store: Store,
+  how: {
+    kind: Operation['kind'];
+    by: By;
+    choice: Choice;
+    detail: object;
+    to: FailureState;
+    item: ItemState;
+    body?: Buffer | undefined;
+  },
+): Promise<Begun> {
+  return transaction(store, async (tx) => {
+    const { chosen, left } = await choose(tx, how.choice);
+    const operationId = await insertOperation(tx, how);
+    const moved = await moveAndSettle(tx, chosen, { from: 'open', to: how.to, operationId });
+    if (moved.length === 0) throw new OperationRefused(nothingOpen(how.choice, left));
+    await insertItems(
+      tx,
+      operationId,
+      moved.map(({ failureId }) => failureId),
+      how.item,
+      how.body,
+    );
+    return { operationId, failures: moved.length, left };
+  });
+}
+
+/** Finds the failures that are open, of those that are chosen; throws if there is no such group or failure. */
+export async function choose(db: Sql, choice: Choice): Promise<{ chosen: string[]; left: Left[] }> {
+  if ('groupId' in choice) {
+    const groups = await db.query('select from failure_groups where group_id = $1', [choice.groupId]);
+    if (groups.length === 0)
+      throw new OperationRefused(`There is no group ${choice.groupId}: "chodang failed groups" shows all.`);
+    const rows = await db.rows<[string]>(
+      `select failure_id from failures where group_id = $1 and state = 'open' and failure_id <= $2
+       order by failure_id`,
+      [choice.groupId, choice.upTo],
+    );
+    return { chosen: rows.map(([failureId]) => failureId), left: [] };
+  }
+  const failureIds = [...new Set(choice.failureIds)];
+  const rows = await db.query<Left>(
+    `select failure_id as "failureId", state, operation_id as "operationId" from failures
+     where failure_id = any($1) order by failure_id`,
+    [failureIds],
+  );
+  const unknown = failureIds.filter((id) => !rows.some(({ failureId }) => failureId === id));
+  if (unknown.length > 0)
+    throw new OperationRefused(
+      `There is no failure ${unknown.slice(0, 10).join(', ')}: "chodang failed list" shows all.`,
+    );
+  return {
+    chosen: rows.filter(({ state }) => state === 'open').map(({ failureId }) => failureId),
+    left: rows.filter(({ state }) => state !== 'open'),
+  };
+}
+
+function nothingOpen(choice: Choice, left: readonly Left[]): string {
+  if ('groupId' in choice) return `No failure of group ${choice.groupId} up to ${choice.upTo} is open.`;
+  return `None of them is open: ${left.slice(0, 10).map(tellLeft).join('; ')}.`;
+}
+
+/** Says why nothing can be done about a failure. */
+export const tellLeft = ({ failureId, state, operationId }: Left): string =>
+  `${failureId} is ${state.replace('_', ' ')}${operationId === null ? '' : ` (operation ${operationId})`}`;
+
+async function insertOperation(
+  tx: Tx,
+  { kind, by, detail }: { kind: Operation['kind']; by: By; detail: object },
+): Promise<string> {
+  const [row] = await tx.rows<[string]>(
+    `insert into failure_operations (kind, state, who, why, detail, ended_at)
+     values ($1, $2, $3, $4, $5, case when $2 = 'done' then now() end) returning operation_id`,
+    [kind, kind === 'retry' ? 'running' : 'done', storable(by.who), storable(by.why), storableJson(detail)],
+  );
+  if (!row) throw new Error('an insert returned no row');
+  return row[0];
+}
+
+async function insertItems(
+  tx: Tx,
+  operationId: string,
+  failureIds: readonly string[],
+  state: ItemState,
+  body?: Buffer,
+): Promise<void> {
+  await tx.query(
+    `insert into failure_operation_items (operation_id, failure_id, state, body)
+     select $1, unnest($2::bigint[]), $3, $4`,
+    [operationId, failureIds, state, body],
+  );
+}
+
+/**
+ * Ends a running retry: what was not sent is open again, what was sent goes its way. Returns false if it has ended
+ * already.
+ *
+ * `stopped` says that it ended by itself, which developers are alerted to.
+ */
+export function endRetry(
+  store: Store,
+  operationId: string,
+  { state, who, why }: { state: 'stopped' | 'canceled'; who: string | null; why: string | undefined },
+): Promise<boolean> {
+  return transaction(store, async (tx) => {
+    const waiting = await tx.rows<[string]>(
+      `select failure_id from failure_operation_items where operation_id = $1 and state = 'waiting'`,
+      [operationId],
+    );
+    await lockGroupsOf(
+      tx,
+      waiting.map(([failureId]) => failureId),
+    );
+    // Under this lock nobody sends: what still waits now is what was never sent.
+    const running = await tx.query(
+      `select from failure_operations where operation_id = $1 and state = 'running' for update`,
+      [operationId],
+    );
+    if (running.length === 0) return false;
+    const unsent = await tx.query<{ failureId: string }>(
+      `select failure_id as "failureId" from failure_operation_items where operation_id = $1 and state = 'waiting'`,
+      [operationId],
+    );
+    await endItems(tx, operationId, unsent, 'canceled');
+    await moveAndSettle(
+      tx,
+      unsent.map(({ failureId }) => failureId),
+      { from: 'retrying', to: 'open', inHandOf: operationId },
+    );
+    await tx.query(
+      `update failure_operations set state = $2, ended_at = now(), ended_by = $3, ended_why = $4
+       where operation_id = $1`,
+      [operationId, state, storable(who), storable(why)],
+    );
+    if (state === 'stopped')
+      await raiseAlerts(tx, [
+        {
+          kind: 'retry stopped',
+          subject: `operation ${operationId}`,
+          detail: { operationId, why: why ?? null, notSent: unsent.length },
+        },
+      ]);
+    return true;
+  });
+}
+
+/**
+ * Takes a discard back: those of its failures that are still discarded are open again. Throws `OperationRefused` if
+ * it is none, is longer ago than `withinDays`, or there is nothing left of it.
+ */
+export function undoDiscard(
+  store: Store,
+  operationId: string,
+  { by, withinDays }: { by: By; withinDays: number },
+): Promise<Begun> {
+  return transaction(store, async (tx) => {
+    const [operation] = await tx.query<{ kind: string; late: boolean }>(
+      `select kind, begun_at < now() - make_interval(days => $2) as late
+       from failure_operations where operation_id = $1 for update`,
+      [operationId, withinDays],
+    );
+    const what = `Operation ${operationId}`;
+    if (!operation) throw new OperationRefused(`${what} is not known: "chodang failed history" shows all.`);
+    if (operation.kind !== 'discard')
+      throw new OperationRefused(
+        `${what} is a ${operation.kind}: expected a discard, nothing else is undone.`,
+      );
+    if (operation.late) throw new OperationRefused(`${what} is longer ago than ${withinDays} days.`);
+    const items = await tx.rows<[string]>(
+      'select failure_id from failure_operation_items where operation_id = $1',
+      [operationId],
+    );
+    const undo = await insertOperation(tx, { kind: 'undo', by, detail: { operationId } });
+    const moved = await moveAndSettle(
+      tx,
+      items.map(([failureId]) => failureId),
+      { from: 'discarded', to: 'open', inHandOf: operationId, operationId: undo },
+    );
+    if (moved.length === 0)
+      throw new OperationRefused(`Nothing of operation ${operationId} is discarded still.`);
+    const failureIds = moved.map(({ failureId }) => failureId);
+    await insertItems(tx, undo, failureIds, 'done');
+    return { operationId: undo, failures: moved.length, left: [] };
+  });
+}
+
+/** Keeps that somebody looked at failures with all that is in them. */
+export function recordLook(store: Store, failureIds: readonly string[], by: By): Promise<string> {
+  return transaction(store, async (tx) => {
+    const operationId = await insertOperation(tx, { kind: 'look', by, detail: {} });
+    await insertItems(tx, operationId, failureIds, 'done');
+    return operationId;
+  });
+}
