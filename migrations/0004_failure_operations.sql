@@ -51,6 +51,7 @@ create table failure_operation_items (
 );
 create index failure_operation_items_in_hand on failure_operation_items (operation_id, state, failure_id)
   where state in ('waiting', 'sent');
+create index failure_operation_items_of_failure on failure_operation_items (failure_id);
 
 -- A chunk that somebody handed to the legacy run: which retry brought it.
 alter table intake add column retry text;

@@ -1,7 +1,8 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32
 import { Command } from 'commander';
 import { demoCommand } from './commands/demo.ts';
-import { failedCommand } from './commands/failed.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { failedCommand } from './commands/failed/command.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { noticeCommand } from './commands/notice.ts';
 import { ordersCommand } from './commands/orders.ts';
@@ -16,6 +17,7 @@ const chodang = new Command('chodang')
   .addCommand(demoCommand())
   .addCommand(startCommand())
   .addCommand(stackCommand())
+  .addCommand(doctorCommand())
   .addCommand(migrateCommand())
   .addCommand(ordersCommand())
   .addCommand(sellerCommand())

@@ -142,6 +142,7 @@ async function openParts(
       const retries = startRetries({
         store,
         publish: (publication) => broker.publish(publication),
+        lanes: Object.keys(config.lanes),
         ended: (state, count) => metrics.retryEnded(state, count),
         log,
       });

@@ -93,7 +93,7 @@ describe('the log', () => {
       ms: 1_795_000_000_000,
       url: 'http://127.0.0.1:8080/v1/delay-notices?cursor=o-1',
       servers: '127.0.0.1:2181,127.0.0.1:2182',
-      mail: 'see http://127.0.0.1:8080 or write to shop@example.com',
+      mail: 'see http://127.0.0.1:8080 or call extension 4711',
       sum: '1+1=2',
       key: `${id}:2026112212345678901`,
       date: '2026-12-01',

@@ -4,7 +4,7 @@ type Tree = { [key: string]: unknown };
 const notSettings = new Set([
   'CHODANG_ENV',
   'CHODANG_DEBUG',
-  'CHODANG_OPERATOR', // who is at work; see src/commands/switch/place.ts
+  'CHODANG_OPERATOR', // who is at work; see src/commands/who.ts
   'CHODANG_TEST_STACK',
   'CHODANG_RABBITMQ_MANAGEMENT_URL', // where the management page of a RabbitMQ of one's own is; see src/stack/
 ]);

@@ -125,6 +125,10 @@ function contradictions(config: Config): string[] {
     problems.push(
       `shop.timeZone (${variableOf(['shop', 'timeZone'])}): expected an IANA time zone such as Asia/Seoul, got "${config.shop.timeZone}"`,
     );
+  if (config.failures.keepDays < config.failures.undoDays)
+    problems.push(
+      `failures: keepDays ${config.failures.keepDays} is less than undoDays ${config.failures.undoDays}: what is removed can't be taken back`,
+    );
   problems.push(...alertProblems(config.alerts));
   return problems;
 }

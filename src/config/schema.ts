@@ -160,7 +160,12 @@ export const ConfigSchema = Type.Object(
     ),
     steps: Type.Record(Type.String(), Step),
     failures: Type.Object(
-      { batchSize: count('failed messages recorded at once'), retryMs: ms('wait while Postgres is away', 1) },
+      {
+        batchSize: count('failed messages recorded at once'),
+        retryMs: ms('wait while Postgres is away', 1),
+        undoDays: count('days within which a discard may be taken back'),
+        keepDays: count('days for which failures are kept that nothing is to be decided about any more'),
+      },
       closed,
     ),
     alerts: Type.Object(

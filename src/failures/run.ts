@@ -27,6 +27,8 @@ export interface RetriesOptions {
   store: Store;
   /** Publishes one message and waits for RabbitMQ's confirm. */
   publish: (publication: Publication) => Promise<void>;
+  /** The lanes there are; what came in one that is no more goes in the last. */
+  lanes: readonly string[];
   log: Log;
   /** How often to look what there is to do, in ms; default 200. */
   pollMs?: number;
@@ -87,7 +89,7 @@ interface Known {
 }
 
 /** Makes the function that does what there is to do now, for all retries. */
-function createTurn({ store, publish, log, ended }: RetriesOptions): () => Promise<void> {
+function createTurn({ store, publish, lanes, log, ended }: RetriesOptions): () => Promise<void> {
   const known = new Map<string, Known>();
 
   return async () => {
@@ -106,22 +108,31 @@ function createTurn({ store, publish, log, ended }: RetriesOptions): () => Promi
 
   async function goOn(retry: RunningRetry, { pace }: Known): Promise<void> {
     const why = whyToStop(retry);
-    if (why !== undefined) {
-      await endRetry(store, retry.operationId, { state: 'stopped', who: null, why });
-      log.error({ operationId: retry.operationId, why }, 'a retry was stopped: its messages fail again');
-      return;
-    }
+    if (why !== undefined) return stop(retry, why);
     const count = Math.min(howManyNow(retry, pace), batchSize, maxOnTheirWay - retry.sent, retry.waiting);
     if (count <= 0) return;
     pace.take(count);
-    await publishAll(await takeNext(store, retry.operationId, count));
+    let next: Resend[];
+    try {
+      next = await takeNext(store, retry.operationId, count);
+    } catch (error) {
+      if (error instanceof InfrastructureError) throw error;
+      // One that can't be sent must not keep all other retries waiting for ever.
+      return stop(retry, `they could not be sent: ${(error as Error).message}`);
+    }
+    await publishAll(next);
+  }
+
+  async function stop({ operationId }: RunningRetry, why: string): Promise<void> {
+    await endRetry(store, operationId, { state: 'stopped', who: null, why });
+    log.error({ operationId, why }, 'a retry was stopped; see `chodang failed history`');
   }
 
   async function publishAll(resends: readonly Resend[]): Promise<void> {
     const confirmed: Resend[] = [];
     const results = await Promise.allSettled(
       resends.map(async (resend) => {
-        await publish(publicationOf(resend));
+        await publish(publicationOf(resend, lanes));
         confirmed.push(resend);
       }),
     );
@@ -189,8 +200,9 @@ export function howManyNow({ canary, sent, resolved, failedAgain }: RunningRetry
 }
 
 /** The message as it goes back to its step: under a new id, with its attempts reset, and a header that names the retry. */
-function publicationOf(resend: Resend): Publication {
-  const { step, lane, type, headers, body } = resend;
+function publicationOf(resend: Resend, lanes: readonly string[]): Publication {
+  const { step, type, headers, body } = resend;
+  const lane = lanes.includes(resend.lane) ? resend.lane : (lanes.at(-1) ?? resend.lane);
   const redelivered = headers[headerNames.redelivered] === 1;
   const marks = markHeaders({ redelivered, retry: retryName(resend) });
   const publication = publicationTo(exchanges.steps, step, lane, body, marks);

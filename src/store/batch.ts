@@ -7,6 +7,10 @@ export interface OrderKey {
   orderId: string;
 }
 
+/** Tells whether Postgres can hold a key: it takes no NUL, so such an order has no row anywhere. */
+export const isStorable = ({ sellerId, orderId }: OrderKey): boolean =>
+  !sellerId.includes('\0') && !orderId.includes('\0');
+
 type Value = string | number | null | undefined;
 const isNull = (value: Value): value is null | undefined => value === null || value === undefined;
 

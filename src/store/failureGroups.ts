@@ -32,6 +32,8 @@ export interface FailureGroup extends FailureKind {
   lastFailedAt: Date;
   /** The failure that came last; who retries or discards the group says that this is the last one he saw. */
   sampleId: string;
+  /** Where the next page of groups begins, for `after`. */
+  cursor: string;
 }
 
 /** One failure on its way into its group. */
@@ -176,40 +178,38 @@ export interface GroupFilter {
   /** At most so many; default 50. */
   limit?: number | undefined;
   /** Of those after (that failed last before) this one. */
-  after?: { lastFailedAt: string; groupId: string } | undefined;
+  after?: string | undefined;
   /** Of these states only; default: all. */
   states?: readonly FailureGroupState[] | undefined;
 }
 
-/** Lists groups, those that failed last first; `cursor` is what `after` takes to go on from one. */
+/** Lists groups, those that failed last first. */
 export async function listFailureGroups(
   db: Sql,
   { limit = 50, after, states }: GroupFilter = {},
-): Promise<(FailureGroup & { cursor: { lastFailedAt: string; groupId: string } })[]> {
-  const rows = await db.query<FailureGroup & { at: string }>(
+): Promise<FailureGroup[]> {
+  const [, lastFailedAt, groupId] = /^(.+)\/(\d+)$/.exec(after ?? '') ?? [];
+  return db.query<FailureGroup>(
     `${select}
      where ($2::timestamptz is null or (last_failed_at, group_id) < ($2, $3::bigint))
        and ($4::text[] is null or state = any($4))
      order by last_failed_at desc, group_id desc limit $1`,
-    [limit, after?.lastFailedAt, after?.groupId, states],
+    [limit, lastFailedAt, groupId, states],
   );
-  return rows.map(({ at, ...group }) => ({ ...group, cursor: { lastFailedAt: at, groupId: group.groupId } }));
 }
 
 /** Finds one group; undefined if there is none of that id. */
 export async function findFailureGroup(db: Sql, groupId: string): Promise<FailureGroup | undefined> {
-  const [row] = await db.query<FailureGroup & { at: string }>(`${select} where group_id = $1`, [groupId]);
-  if (!row) return undefined;
-  const { at: _, ...group } = row;
+  const [group] = await db.query<FailureGroup>(`${select} where group_id = $1`, [groupId]);
   return group;
 }
 
-// `at`: a Date would lose the microseconds, and with them groups of a page.
+// The cursor is a text: a Date would lose the microseconds, and with them groups of a page.
 const select = `
   select group_id as "groupId", fingerprint, step, error_class as "errorClass", frame, message, state,
          failures::float, open::float, retrying::float, orders::float, notices::float, sellers::float,
-         first_failed_at as "firstFailedAt", last_failed_at as "lastFailedAt", last_failed_at::text as at,
-         sample_id as "sampleId"
+         first_failed_at as "firstFailedAt", last_failed_at as "lastFailedAt", sample_id as "sampleId",
+         to_char(last_failed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || group_id as cursor
   from failure_groups`;
 
 async function countNew(

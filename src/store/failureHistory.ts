@@ -2,14 +2,28 @@ import type { ItemState } from './failureItems.ts';
 import type { Operation } from './failureOperations.ts';
 import type { Sql } from './store.ts';
 
-/** Lists what was done with failures, the newest first: at most `limit`, of those before `before`. */
+/** Which operations to list. */
+export interface OperationFilter {
+  /** At most so many; default 50. */
+  limit?: number | undefined;
+  /** Of those before (older than) this one. */
+  before?: string | undefined;
+  /** Only those with this failure. */
+  failureId?: string | undefined;
+}
+
+/** Lists what was done with failures, the newest first. */
 export function listOperations(
   db: Sql,
-  { limit = 50, before }: { limit?: number | undefined; before?: string | undefined } = {},
+  { limit = 50, before, failureId }: OperationFilter = {},
 ): Promise<Operation[]> {
   return db.query<Operation>(
-    `${select} where $2::bigint is null or operation_id < $2 order by operation_id desc limit $1`,
-    [limit, before],
+    `${select}
+     where ($2::bigint is null or operation_id < $2) and ($3::bigint is null or operation_id = any(array(
+       select operation_id from failure_operation_items where failure_id = $3
+     )))
+     order by operation_id desc limit $1`,
+    [limit, before, failureId],
   );
 }
 

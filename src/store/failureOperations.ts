@@ -38,13 +38,24 @@ export interface Operation {
   state: OperationState;
   who: string;
   why: string | null;
-  detail: Record<string, unknown>;
+  detail: OperationDetail;
   begunAt: Date;
   endedAt: Date | null;
   endedBy: string | null;
   endedWhy: string | null;
   /** How many of its failures are in each state; those that are in none of them are left out. */
   items: Partial<Record<ItemState, number>>;
+}
+
+/** How an operation does what it does. */
+export interface OperationDetail extends Partial<RetryOptions> {
+  /** The group that was chosen, and the last of its failures that was seen. */
+  groupId?: string;
+  upTo?: string;
+  /** The message was edited. */
+  edited?: boolean;
+  /** What an undo takes back. */
+  operationId?: string;
 }
 
 /** An operation that has begun. */

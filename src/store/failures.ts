@@ -1,7 +1,7 @@
 import { kindOf } from '../failures/fingerprint.ts';
 import type { RetryName } from '../failures/retryName.ts';
 import type { ShipDate } from '../rules/notice.ts';
-import { column, type OrderKey } from './batch.ts';
+import { column, isStorable, type OrderKey } from './batch.ts';
 import { countInGroups, type FailureState, lockGroups, settleGroups } from './failureGroups.ts';
 import { failAgain } from './failureItems.ts';
 import { storable, storableJson } from './storable.ts';
@@ -35,8 +35,8 @@ export interface FailedOrder extends OrderKey {
   newShipDate: ShipDate;
 }
 
-/** A failure as it is listed. */
-export interface RecordedFailure {
+/** A failure as it is listed: all but the message itself. */
+export interface ListedFailure {
   failureId: string;
   state: FailureState;
   /** Since when it has that state. */
@@ -52,18 +52,22 @@ export interface RecordedFailure {
   messageId: string;
   errorClass: string;
   errorMessage: string;
-  errorStack: string | null;
   attempt: number;
   publishedAt: Date | null;
   failedAt: Date;
   recordedAt: Date;
-  headers: Record<string, unknown>;
-  body: Buffer;
   noticeIds: string[];
   sellerIds: string[];
   orders: number;
   /** Null where it was recorded before there were groups. */
   groupId: string | null;
+}
+
+/** A failure with its message. */
+export interface RecordedFailure extends ListedFailure {
+  errorStack: string | null;
+  headers: Record<string, unknown>;
+  body: Buffer;
 }
 
 /**
@@ -138,9 +142,7 @@ export async function recordFailures(
       added.flatMap(({ retryOf }) => retryOf ?? []),
     );
     await settleGroups(tx, [...groups.values(), ...left]);
-    const orders = added
-      .flatMap((failure) => failure.orders)
-      .filter(({ sellerId, orderId }) => !sellerId.includes('\0') && !orderId.includes('\0'));
+    const orders = added.flatMap((failure) => failure.orders).filter(isStorable);
     if (orders.length > 0)
       await tx.query(fail, [
         orders.map((order) => order.noticeId),
@@ -167,7 +169,7 @@ export interface FailureFilter {
 export async function listFailures(
   db: Sql,
   { limit = 100, before, groupId, state }: FailureFilter = {},
-): Promise<RecordedFailure[]> {
+): Promise<ListedFailure[]> {
   // Only the conditions that are asked for, so that each is planned with the index made for it.
   const values: unknown[] = [limit];
   const where = [
@@ -179,23 +181,33 @@ export async function listFailures(
     .filter(([, value]) => value !== undefined)
     .map(([condition, value]) => `${condition} $${values.push(value)}`)
     .concat(state === 'open' ? ["state = 'open'"] : []);
-  return db.query<RecordedFailure>(
-    `${select} ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by failure_id desc limit $1`,
+  return db.query<ListedFailure>(
+    `select ${listed} from failures ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by failure_id desc limit $1`,
     values,
   );
 }
 
 /** Finds failures by their ids; those that are not there (any more) are missing from the answer. */
 export const findFailures = (db: Sql, failureIds: readonly string[]): Promise<RecordedFailure[]> =>
-  db.query<RecordedFailure>(`${select} where failure_id = any($1) order by failure_id`, [failureIds]);
+  db.query<RecordedFailure>(
+    `select ${listed}, error_stack as "errorStack", headers, body from failures
+     where failure_id = any($1) order by failure_id`,
+    [failureIds],
+  );
 
-const select = `
-  select failure_id as "failureId", state, state_at as "stateAt", operation_id as "operationId",
-         retry_of as "retryOf", step, lane, type, message_id as "messageId", error_class as "errorClass",
-         error_message as "errorMessage", error_stack as "errorStack", attempt, published_at as "publishedAt",
-         failed_at as "failedAt", recorded_at as "recordedAt", headers, body, notice_ids as "noticeIds",
-         seller_ids as "sellerIds", orders, group_id as "groupId"
-  from failures`;
+/** Finds the steps that gave these failures up, each once. */
+export async function stepsOf(db: Sql, failureIds: readonly string[]): Promise<string[]> {
+  const rows = await db.rows<[string]>('select distinct step from failures where failure_id = any($1)', [
+    failureIds,
+  ]);
+  return rows.map(([step]) => step);
+}
+
+const listed = `
+  failure_id as "failureId", state, state_at as "stateAt", operation_id as "operationId", retry_of as "retryOf",
+  step, lane, type, message_id as "messageId", error_class as "errorClass", error_message as "errorMessage",
+  attempt, published_at as "publishedAt", failed_at as "failedAt", recorded_at as "recordedAt",
+  notice_ids as "noticeIds", seller_ids as "sellerIds", orders, group_id as "groupId"`;
 
 const insertFailures = `
   insert into failures (step, message_id, lane, type, error_class, error_message, error_stack, attempt, published_at,

@@ -101,3 +101,19 @@ export async function writeRejects(db: Sql, rejects: readonly Reject[]): Promise
   if (rejects.length > 0)
     await db.query(`${insertRejects} on conflict (notice_id, order_id) do nothing`, rejectColumns(rejects));
 }
+
+/** Reads from which state orders failed, in their order; undefined where they did not, or had no row before. */
+export async function failedFromOf(db: Sql, keys: readonly OrderKey[]): Promise<(LedgerState | undefined)[]> {
+  const all = keys.map((): LedgerState | undefined => undefined);
+  const [places = [], states] = await readColumns(db, readFailedFrom, keyColumns(keys));
+  places.forEach((place, at) => {
+    all[Number(place) - 1] = (states?.[at] || undefined) as LedgerState | undefined;
+  });
+  return all;
+}
+
+const readFailedFrom = `
+  ${selectColumns(['k.i', 'l.failed_from'])} from ${batchOf()} k
+  join lateral (
+    select l.failed_from from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0
+  ) l on true`;

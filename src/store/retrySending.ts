@@ -1,7 +1,15 @@
 import { retryName } from '../failures/retryName.ts';
 import { parseChunk } from '../rules/message.ts';
 import { chunksIn, failedOrdersOf, type SalvagedOrder } from '../rules/salvage.ts';
-import { batchOf, column, keyColumns, type OrderKey, readColumns, selectColumns } from './batch.ts';
+import {
+  batchOf,
+  column,
+  isStorable,
+  keyColumns,
+  type OrderKey,
+  readColumns,
+  selectColumns,
+} from './batch.ts';
 import { settleGroups } from './failureGroups.ts';
 import { endItems, groupsOf, lockGroupsOf, moveFailures } from './failureItems.ts';
 import type { OperationState } from './failureOperations.ts';
@@ -116,9 +124,6 @@ export async function markPublished(
     [operationId, failureIds],
   );
 }
-
-/** Postgres takes no NUL: such an order has no row in the ledger. */
-const isStorable = ({ sellerId, orderId }: OrderKey) => !sellerId.includes('\0') && !orderId.includes('\0');
 
 /** Gives orders that are `failed` back the state before it: `delayed`, or no row at all. */
 async function restoreFailed(tx: Tx, orders: readonly SalvagedOrder[]): Promise<void> {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { v7 } from 'uuid';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import type { NoticeOrder } from '../../src/rules/notice.ts';
-import { listFailures } from '../../src/store/failures.ts';
-import { storeIntake } from '../support/database.ts';
+import { allFailures, storeIntake } from '../support/database.ts';
 import { type KeptLog, keptLog, says } from '../support/log-lines.ts';
 import { aNotice } from '../support/makers.ts';
 import { publishRaw } from '../support/publish.ts';
@@ -50,7 +49,7 @@ describe('a message that can not be handled', function () {
       { step: 'delay', orders: 1, attempt: 1 },
       { step: 'delay', orders: 1, attempt: 2 },
     ]);
-    const [failure, ...others] = await listFailures(world.store);
+    const [failure, ...others] = await allFailures(world.store);
     assert.deepEqual(others, []);
     assert.match(failure?.errorMessage ?? '', /invalid byte sequence for encoding "UTF8": 0x00/);
     assert.deepEqual([failure?.step, failure?.attempt, failure?.orders], ['delay', 3, 1]);
@@ -87,11 +86,11 @@ describe('a message that can not be handled', function () {
   for (const [what, content, properties, message] of malformed)
     it(`${what}: it ends in failures as it came, byte for byte, at once`, async () => {
       log.lines.length = 0;
-      const before = await listFailures(world.store);
+      const before = await allFailures(world.store);
       await publish(content, { messageId: v7(), ...properties });
       const [failure, ...others] = await until(
         async () => {
-          const all = await listFailures(world.store);
+          const all = await allFailures(world.store);
           return all.length > before.length && all;
         },
         { what: 'it is recorded' },

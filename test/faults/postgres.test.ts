@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { listFailures } from '../../src/store/failures.ts';
+import { allFailures } from '../support/database.ts';
 import { type KeptLog, keptLog, says } from '../support/log-lines.ts';
 import { publishRaw } from '../support/publish.ts';
 import { postgres } from '../support/servers.ts';
@@ -53,7 +54,7 @@ describe('Postgres going away', function () {
     await postgres().start();
     const failures = await until(
       async () => {
-        const all = await listFailures(world.store);
+        const all = await allFailures(world.store);
         return all.length > 0 && all;
       },
       { what: 'it is recorded' },

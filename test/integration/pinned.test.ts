@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { v7 } from 'uuid';
+import { retryFailures, usualRetry } from '../../src/failures/retry.ts';
 import type { Publication } from '../../src/pipeline/message.ts';
-import { exchanges } from '../../src/pipeline/topology.ts';
 import type { ProcessOptions } from '../../src/process.ts';
-import { failedOrdersOf } from '../../src/rules/salvage.ts';
-import { listFailures, type RecordedFailure } from '../../src/store/failures.ts';
+import { findOperation } from '../../src/store/failureHistory.ts';
+import { type ListedFailure, listFailures } from '../../src/store/failures.ts';
 import { addApiKey } from '../../src/store/sellers.ts';
-import { transaction } from '../../src/store/store.ts';
 import { bucketOf } from '../../src/switches/bucket.ts';
 import type { Faults } from '../../src/tms/simulator/faults.ts';
 import { readLedger } from '../support/database.ts';
-import { publishRaw } from '../support/publish.ts';
 import { until } from '../support/wait.ts';
 import { aWorld, type World } from '../support/world.ts';
 import { flip } from '../switches/opened.ts';
@@ -378,31 +376,15 @@ describe('a notice keeps its path for life', function () {
     afterEach(() => world.simulator.faults({}));
     after(() => world.close());
 
-    /**
-     * Retries a failure as the design says: gives its orders back the state they failed from, and publishes the kept
-     * message to its step again. To be replaced by the retry tool (`chodang failed retry`) as soon as there is one.
-     */
-    async function retry({ step, lane, body }: RecordedFailure): Promise<void> {
-      const orders = failedOrdersOf(body);
-      const keys = [orders.map(({ noticeId }) => noticeId), orders.map(({ orderId }) => orderId)];
-      const those = '(notice_id, order_id) in (select * from unnest($1::uuid[], $2::text[]))';
-      await transaction(world.store, async (tx) => {
-        await tx.query(
-          `delete from ledger where state = 'failed' and failed_from is null and ${those}`,
-          keys,
-        );
-        await tx.query(
-          `update ledger set state = failed_from, failed_from = null, settled_at = null
-           where state = 'failed' and ${those}`,
-          keys,
-        );
-      });
-      await publishRaw(world.vhost.url, {
-        exchange: exchanges.steps,
-        routingKey: `${step}.${lane}`,
-        type: `${step}.v1`,
-        messageId: v7(),
-        content: body,
+    async function retry({ failureId }: ListedFailure): Promise<void> {
+      const { operationId } = await retryFailures(
+        world.store,
+        { steps: Object.keys(world.config.steps) },
+        { by: { who: 'kim' }, choice: { failureIds: [failureId] }, options: usualRetry },
+      );
+      await eventually('the retry has ended', async () => {
+        const operation = await findOperation(world.store, operationId);
+        return operation?.state === 'done' && operation.items.resolved === 1;
       });
     }
 

@@ -9,7 +9,7 @@ import type { NoticeHeader } from '../../src/rules/notice.ts';
 import type { Services } from '../../src/services.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import type { Store } from '../../src/store/store.ts';
-import { emptyTables, migratedDatabase, statesOf, storeIntake, storeOrders } from '../support/database.ts';
+import { allFailures, emptyTables, migratedDatabase, statesOf, storeIntake, storeOrders } from '../support/database.ts';
 import { gatewayAway, type ToldGateway, theServices, toldGateway } from '../support/gateway.ts';
 import { aNotice, anEntry } from '../support/makers.ts';
 import { until } from '../support/wait.ts';
@@ -159,7 +159,7 @@ describe('the legacy run', () => {
     await run(2);
     assert.deepEqual(await statesOf(store, notice), { 'o-1': 'notified', 'o-2': 'failed', 'o-3': 'failed' });
     assert.deepEqual(await waiting(), []);
-    const failures = await listFailures(store);
+    const failures = await allFailures(store);
     assert.deepEqual(
       failures.map(({ step, messageId, errorClass, attempt }) => ({ step, messageId, errorClass, attempt })),
       [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Failure, listFailures, recordFailures } from '../../src/store/failures.ts';
 import type { Store } from '../../src/store/store.ts';
-import { emptyTables, migratedDatabase, readLedger, statesOf } from '../support/database.ts';
+import { allFailures, emptyTables, migratedDatabase, readLedger, statesOf } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';
 
 const noticeId = aNoticeId();
@@ -42,7 +42,7 @@ describe('recording failures', () => {
       aFailure({ messageId: 'm-2', content, orders: [order('o-1')] }),
     ]);
     await recordFailures(store, [aFailure({ step: 'tms', errorStack: 'at x' })]);
-    const listed = await listFailures(store);
+    const listed = await allFailures(store);
     assert.deepEqual(
       listed.map(({ step, messageId }) => `${step} ${messageId}`),
       ['tms m-1', 'delay m-2', 'delay m-1'],
@@ -108,7 +108,7 @@ describe('recording failures', () => {
         orders: [order('o\0'), order('o-1')],
       }),
     ]);
-    const [one] = await listFailures(store);
+    const [one] = await allFailures(store);
     assert.equal(one?.errorMessage, 'a\ufffdb \ufffd \\u0000 "');
     assert.deepEqual(await statesOf(store, { noticeId }), { 'o-1': 'failed' });
   });

@@ -3,6 +3,7 @@ import { parse } from 'node:path';
 import { type BaseLogger, pino } from 'pino';
 import type { NoticeHeader } from '../../src/rules/notice.ts';
 import { column } from '../../src/store/batch.ts';
+import { findFailures, listFailures, type RecordedFailure } from '../../src/store/failures.ts';
 import type { LedgerState } from '../../src/store/ledger.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { type OrderRow, upsertOrders } from '../../src/store/orders.ts';
@@ -43,6 +44,17 @@ export const emptyTables = (db: Sql) =>
               failure_operations, failure_operation_items, alerts, alert_deliveries, operators, intake, notices,
               api_keys, sellers, audit`,
   );
+
+/** Reads all failures with their messages, the newest first. */
+export async function allFailures(db: Sql): Promise<RecordedFailure[]> {
+  const listed = await listFailures(db, { limit: 100_000 });
+  return (
+    await findFailures(
+      db,
+      listed.map(({ failureId }) => failureId),
+    )
+  ).toReversed();
+}
 
 /** An order as the shop's system feeds it in: of `s-1`, open, promised for today, with a phone number. */
 export function anOrderRow(parts: Partial<OrderRow> | string = {}): OrderRow {

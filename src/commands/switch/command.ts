@@ -4,8 +4,8 @@ import type { SwitchChange, SwitchLog, SwitchStatus } from '../../switches/known
 import { openSwitches, type SwitchesStatus } from '../../switches/open.ts';
 import { describeRule } from '../../switches/rule.ts';
 import type { SwitchPlace } from '../../switches/write.ts';
+import { outputOf } from '../output.ts';
 import { showHistory } from './history.ts';
-import { outputOf } from './output.ts';
 import { type PlaceOptions, placeOf, type SwitchSettings } from './place.ts';
 import { type SetOptions, setSwitch, versionNumber } from './set.ts';
 

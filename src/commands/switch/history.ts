@@ -1,7 +1,7 @@
 import { registered } from '../../switches/definition.ts';
 import { type Gap, type SwitchVersion, versionOf, withGaps } from '../../switches/history.ts';
 import { readSwitch } from '../../switches/write.ts';
-import type { Output } from './output.ts';
+import type { Output } from '../output.ts';
 import { type PlaceOptions, placeOf, type SwitchSettings, withRecords } from './place.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { hostname, userInfo } from 'node:os';
 import type { SwitchRegistry } from '../../switches/definition.ts';
 import type { SwitchHistory } from '../../switches/history.ts';
 import type { SwitchContext } from '../../switches/switch.ts';
@@ -38,11 +37,6 @@ export function placeOf(configured: SwitchSettings, options: PlaceOptions): Swit
     throw new Error('no ZooKeeper is known; give --zookeeper host:port or set CHODANG_ZOOKEEPER');
   const { registry, auth, acl } = configured;
   return { connect, root: options.root ?? configured.root ?? '/chodang', registry, auth, acl };
-}
-
-/** Who is at work here: CHODANG_OPERATOR, or the user of this machine. */
-export function operator(): string {
-  return process.env['CHODANG_OPERATOR'] || `${userInfo().username}@${hostname()}`;
 }
 
 /** Does something with the records; throws an error that says so if there are none. */

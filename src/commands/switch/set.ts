@@ -4,9 +4,10 @@ import { isSameZnode, versionOf, withGaps } from '../../switches/history.ts';
 import { parseRule } from '../../switches/parse.ts';
 import { describeRule } from '../../switches/rule.ts';
 import { readSwitch, type SwitchPlace, type Written, writeSwitch } from '../../switches/write.ts';
+import type { Output } from '../output.ts';
+import { whoAmI } from '../who.ts';
 import { effectOf, tellEffect } from './effect.ts';
-import type { Output } from './output.ts';
-import { operator, type PlaceOptions, placeOf, type SwitchSettings, withRecords } from './place.ts';
+import { type PlaceOptions, placeOf, type SwitchSettings, withRecords } from './place.ts';
 
 export interface SetOptions extends PlaceOptions {
   note?: string;
@@ -58,7 +59,7 @@ async function keep(
 ): Promise<void> {
   try {
     await withRecords(settings, place, ({ history }) =>
-      history.keep(versionOf(settings, name, now, { who: by ?? operator(), note })),
+      history.keep(versionOf(settings, name, now, { who: by ?? whoAmI(), note })),
     );
   } catch (error) {
     warn(`warning: the switch is set, but not who set it and why: ${(error as Error).message}`);
