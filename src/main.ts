@@ -5,6 +5,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { failedCommand } from './commands/failed/command.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { noticeCommand } from './commands/notice.ts';
+import { operatorCommand } from './commands/operator.ts';
 import { ordersCommand } from './commands/orders.ts';
 import { sellerCommand } from './commands/seller.ts';
 import { switchSettings } from './commands/settings.ts';
@@ -23,7 +24,8 @@ const chodang = new Command('chodang')
   .addCommand(sellerCommand())
   .addCommand(noticeCommand())
   .addCommand(switchCommand(switchSettings))
-  .addCommand(failedCommand());
+  .addCommand(failedCommand())
+  .addCommand(operatorCommand());
 
 try {
   await chodang.parseAsync();

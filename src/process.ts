@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { parse } from 'yaml';
 import failures from './actors/failures.ts';
 import type { Config } from './config/schema.ts';
+import { startRetention } from './failures/retention.ts';
 import { startRetries } from './failures/run.ts';
 import { startApi } from './http/start.ts';
 import { startLegacy } from './legacy/start.ts';
@@ -147,6 +148,8 @@ async function openParts(
         log,
       });
       closing.push(() => retries.stop());
+      const retention = startRetention({ store, keepDays: config.failures.keepDays, log });
+      closing.push(() => retention.stop());
     }
     if (steps.length > 0) {
       const directory = options.actorsDirectory ?? new URL('./actors/', import.meta.url);

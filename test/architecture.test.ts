@@ -24,17 +24,40 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   commands: 'everything',
   'process.ts': 'everything',
   demo: ['config', 'http', 'import', 'rules', 'store', 'switches', 'tms'],
+  doctor: ['config', 'store', 'pipeline', 'switches'],
   // What a notice passes.
-  http: ['config', 'metrics.ts', 'services.ts', 'rules', 'store', 'tms', 'pipeline', 'switches'],
-  actors: ['notify.ts', 'services.ts', 'rules', 'store', 'tms', 'pipeline', 'switches'],
-  legacy: ['notify.ts', 'services.ts', 'rules', 'store', 'tms', 'pipeline', 'switches'],
+  http: ['config', 'metrics.ts', 'services.ts', 'rules', 'store', 'tms', 'pipeline', 'switches', 'failures'],
+  actors: [
+    'notify.ts',
+    'services.ts',
+    'rules',
+    'store',
+    'tms',
+    'pipeline',
+    'switches',
+    'failures/retryName.ts',
+  ],
+  legacy: [
+    'notify.ts',
+    'services.ts',
+    'rules',
+    'store',
+    'tms',
+    'pipeline',
+    'switches',
+    'failures/retryName.ts',
+  ],
   'notify.ts': ['services.ts', 'rules', 'store', 'tms', 'pipeline'],
   'services.ts': ['rules', 'store', 'tms'],
   import: ['rules', 'store'],
+  // What failed: what developers do about it.
+  failures: ['rules', 'store', 'pipeline', 'masking.ts'],
+  alerts: ['config', 'metrics.ts', 'store', 'pipeline', 'tms/retryAfter.ts'],
   // What knows only the rules, and how to say that a server is away.
   store: [
     'rules',
     'failures/fingerprint.ts',
+    'failures/retryName.ts',
     'pipeline/errors.ts',
     'switches/history.ts',
     'switches/path.ts',
@@ -47,10 +70,11 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   pipeline: [],
   switches: [],
   rules: [],
-  failures: [],
+
   config: [],
   stack: [],
-  'log.ts': [],
+  'log.ts': ['masking.ts'],
+  'masking.ts': [],
 };
 
 /** Packages that only one place in src/ may know. */

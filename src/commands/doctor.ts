@@ -33,9 +33,10 @@ function readSettings(): Config | Error {
   try {
     const config = loadSettings();
     const { rabbitmq } = readStack();
-    // Of another RabbitMQ than this one, the page would tell the wrong things.
-    if (config.rabbitmq.url !== '' && config.rabbitmq.url === rabbitmq.url)
-      config.rabbitmq.managementUrl ||= rabbitmq.managementUrl ?? '';
+    // The stack's page is of use only if RabbitMQ is the stack's too. The variable is the stack's, and no setting.
+    const ofStack = config.rabbitmq.url === rabbitmq.url ? (rabbitmq.managementUrl ?? '') : '';
+    config.rabbitmq.managementUrl =
+      process.env['CHODANG_RABBITMQ_MANAGEMENT_URL'] || config.rabbitmq.managementUrl || ofStack;
     return config;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

@@ -1,17 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import type { Operator } from '../store/operators.ts';
 import { Problem } from './problem.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The seller whose API key came with the request; empty on routes that need none. */
     sellerId: string;
+    /** The operator whose key came with the request; null on routes that are not for operators. */
+    operator: Operator | null;
   }
 }
 
-export interface AuthenticateOptions {
+export interface AuthenticateOptions<Holder> {
   /** Looks a key up; undefined if it is nobody's. */
-  sellerOf: (apiKey: string) => Promise<string | undefined>;
+  holderOf: (key: string) => Promise<Holder | undefined>;
+  /** Takes down whose request it is. */
+  welcome: (request: FastifyRequest, holder: Holder) => void;
   /** The clock. */
   now: () => Date;
   /** For how long a key that was found isn't looked up again, and so a revoked one still works; default 10,000. */
@@ -21,14 +26,16 @@ export interface AuthenticateOptions {
 }
 
 /**
- * Makes the hook that tells a request's seller by its `Authorization: Bearer <api key>`, before the body is read.
+ * Makes the hook that tells whose request it is by its `Authorization: Bearer <key>`, before the body is read.
  *
  * Throws the problem `unauthorized` if there is no key or nobody has it. Keys that nobody has are not
  * remembered: a new one works at once, and guesses can't push good ones out. Only hashes stay in memory.
  */
-export function createAuthenticate(options: AuthenticateOptions): (request: FastifyRequest) => Promise<void> {
-  const { cacheMs = 10_000, maxCached = 10_000 } = options;
-  const known = new Map<string, { sellerId: string; until: number }>();
+export function createAuthenticate<Holder>(
+  options: AuthenticateOptions<Holder>,
+): (request: FastifyRequest) => Promise<void> {
+  const { holderOf, welcome, cacheMs = 10_000, maxCached = 10_000 } = options;
+  const known = new Map<string, { holder: Holder; until: number }>();
 
   return async (request) => {
     const key = bearerOf(request.headers.authorization);
@@ -38,16 +45,16 @@ export function createAuthenticate(options: AuthenticateOptions): (request: Fast
     known.delete(hash);
     if (cached !== undefined && cached.until > now) {
       known.set(hash, cached);
-      request.sellerId = cached.sellerId;
+      welcome(request, cached.holder);
       return;
     }
-    const sellerId = await options.sellerOf(key);
-    if (sellerId === undefined)
+    const holder = await holderOf(key);
+    if (holder === undefined)
       throw unauthorized('The API key is not known, or was revoked.', 'invalid_token');
-    known.set(hash, { sellerId, until: now + cacheMs });
+    known.set(hash, { holder, until: now + cacheMs });
     const oldest = known.keys().next().value;
     if (known.size > maxCached && oldest !== undefined) known.delete(oldest);
-    request.sellerId = sellerId;
+    welcome(request, holder);
   };
 }
 

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { InfrastructureError } from '../pipeline/errors.ts';
+import { OperationRefused } from '../store/failureOperations.ts';
 import { Problem, type ProblemType } from './problem.ts';
 
 /** What Fastify says of requests before our routes see them, in the words of our problems. */
@@ -49,6 +50,7 @@ function problemOf(error: unknown, retryAfterSeconds: number): Problem {
       },
       cause: error,
     });
+  if (error instanceof OperationRefused) return new Problem('refused', error.message, { cause: error });
   const { code, statusCode, message } = error as Partial<FastifyError>;
   const known = fastifyErrors[code ?? ''];
   if (known !== undefined) return new Problem(known.type, known.detail, { cause: error });

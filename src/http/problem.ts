@@ -18,6 +18,11 @@ export const problemTypes = {
     title: 'The API key is missing or wrong',
     help: 'Send the header `Authorization: Bearer <api key>` with the key you were given. Nothing was stored.',
   },
+  forbidden: {
+    status: 403,
+    title: 'This key may only look',
+    help: 'Its role is reader. What changes something, or shows personal data, needs a key of role operator: `chodang operator add NAME --role operator`.',
+  },
   'not-found': {
     status: 404,
     title: 'There is nothing here',
@@ -37,6 +42,11 @@ export const problemTypes = {
     status: 415,
     title: 'The body is of a kind that is not read here',
     help: 'Send JSON, with the header `Content-Type: application/json`. Nothing was stored.',
+  },
+  refused: {
+    status: 422,
+    title: 'This can not be done with these failures',
+    help: '`detail` says why: there are none of these numbers, somebody else has them in hand, or the message can not be sent. Nothing was changed.',
   },
   'idempotency-key-reused': {
     status: 422,

@@ -59,7 +59,8 @@ export const noticeHeaders = Type.Object({
 /** Not bounded to UUIDs: whatever is no notice of this seller gets the same 404. */
 export const noticeParams = Type.Object({ id: Type.String({ description: 'the id of a notice' }) });
 
-const cursor = Type.Optional(
+/** Where a page begins. */
+export const cursor = Type.Optional(
   Type.String({
     maxLength: 1_000,
     pattern: '^[\\w-]{1,1000}$',
@@ -67,7 +68,8 @@ const cursor = Type.Optional(
   }),
 );
 
-const limit = (byDefault: number) =>
+/** How many entries a page has. */
+export const limit = (byDefault: number) =>
   Type.Optional(
     Type.Integer({
       minimum: 1,
@@ -96,7 +98,8 @@ const path = Type.String({ description: 'legacy or actors: how the notice travel
 const orders = Type.Integer({ description: 'distinct orders of the notice' });
 const duplicates = Type.Integer({ description: 'repeats within the request, which were dropped' });
 const instant = Type.String({ format: 'date-time' });
-const nextCursor = Type.Union([Type.String(), Type.Null()], {
+/** Where the next page begins. */
+export const nextCursor = Type.Union([Type.String(), Type.Null()], {
   description: 'send it as cursor to get the next page; null on the last one',
 });
 

@@ -4,12 +4,15 @@ import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { v7 } from 'uuid';
+import { operatorOf } from '../store/operators.ts';
 import { sellerOf } from '../store/sellers.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readJsonOnly, refuseLargeBody } from './body.ts';
 import type { DryRunOptions } from './dry-run.ts';
 import { sendProblem } from './errors.ts';
 import { explain } from './explain.ts';
+import { failureRoutes } from './failed/failures.ts';
+import { type OperationRouteOptions, operationRoutes } from './failed/operations.ts';
 import { type HealthOptions, healthRoutes } from './health.ts';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { noticeRoutes } from './notices.ts';
@@ -20,6 +23,7 @@ import { invalidRequest, Problem, problemTypes } from './problem.ts';
 export interface ServerOptions
   extends Omit<IntakeOptions, 'log'>,
     Omit<DryRunOptions, 'store'>,
+    OperationRouteOptions,
     HealthOptions {
   log: FastifyBaseLogger;
   /** The clock. */
@@ -49,6 +53,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     },
   });
   app.decorateRequest('sellerId', '');
+  app.decorateRequest('operator', null);
   readJsonOnly(app);
   app.setValidatorCompiler(({ schema, httpPart }) => validatorFor(schema as TSchema, httpPart));
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, retryAfterSeconds));
@@ -65,11 +70,31 @@ export function createServer(options: ServerOptions): FastifyInstance {
     documentRoutes(routes);
   });
   app.register(async (routes) => {
-    const authenticate = createAuthenticate({ sellerOf: (key) => sellerOf(store, key), now: options.now });
+    const authenticate = createAuthenticate({
+      holderOf: (key) => sellerOf(store, key),
+      welcome: (request, sellerId) => {
+        request.sellerId = sellerId;
+      },
+      now: options.now,
+    });
     routes.addHook('onRequest', authenticate);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
+  });
+  app.register(async (routes) => {
+    const authenticate = createAuthenticate({
+      holderOf: (key) => operatorOf(store, key),
+      welcome: (request, operator) => {
+        request.operator = operator;
+      },
+      now: options.now,
+      cacheMs: 0, // so few ask, and a key that is revoked must not work any longer
+    });
+    routes.addHook('onRequest', authenticate);
+    routes.addHook('onRequest', refuseLargeBody(bodyLimit));
+    failureRoutes(routes, options);
+    operationRoutes(routes, options);
   });
   return app;
 }
@@ -78,10 +103,16 @@ const openapi = {
   openapi: '3.1.0',
   info: {
     title: 'Chodang',
-    description: 'Sellers post delay notices, watch them settle and read what became of each order.',
+    description:
+      'Sellers post delay notices, watch them settle and read what became of each order. Developers look after what failed.',
     version: '1',
   },
-  components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+  components: {
+    securitySchemes: {
+      apiKey: { type: 'http', scheme: 'bearer', description: "a seller's API key" },
+      operatorKey: { type: 'http', scheme: 'bearer', description: "a developer's key, for /v1/failed" },
+    },
+  },
 } as const;
 
 /** Fastify's way to check one part of a request, with errors that name the field. */

@@ -46,6 +46,8 @@ export async function startApi(
     chunkSize: config.pipeline.chunkSize,
     retryAfterSeconds: config.http.retryAfterSeconds,
     limits: config.limits,
+    steps: Object.keys(config.steps),
+    undoDays: config.failures.undoDays,
     today: services.today,
     now: services.now,
     bodyLimit: config.http.bodyLimitBytes,

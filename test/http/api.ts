@@ -60,6 +60,8 @@ export async function startApi(options: Partial<ServerOptions> = {}): Promise<Ap
     fallbackPath: 'legacy',
     lanes: { express: { maxOrders: 100 }, bulk: {} },
     limits: { maxDaysLate: 30, maxDelays: 3 },
+    steps: ['validation', 'delay', 'tms'],
+    undoDays: 7,
     today: () => aToday,
     now: () => new Date(),
     log: quiet,

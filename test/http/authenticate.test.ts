@@ -16,9 +16,12 @@ describe('Authentication', () => {
   });
   const make = () =>
     createAuthenticate({
-      sellerOf: async (key) => {
+      holderOf: async (key) => {
         lookups.push(key);
         return sellers.get(key);
+      },
+      welcome: (request, sellerId) => {
+        request.sellerId = sellerId;
       },
       now: () => new Date(now),
       cacheMs: 10_000,

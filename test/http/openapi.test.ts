@@ -72,7 +72,20 @@ describe('/openapi.json', () => {
         'get /v1/delay-notices',
         'get /v1/delay-notices/{id}',
         'get /v1/delay-notices/{id}/orders',
+        'get /v1/failed/groups',
+        'get /v1/failed/groups/{id}',
+        'get /v1/failed/messages',
+        'get /v1/failed/messages/{id}',
+        'get /v1/failed/operations',
+        'get /v1/failed/operations/{id}',
+        'get /v1/failed/operations/{id}/messages',
         'post /v1/delay-notices',
+        'post /v1/failed/discards',
+        'post /v1/failed/messages/{id}/edit',
+        'post /v1/failed/messages/{id}/look',
+        'post /v1/failed/operations/{id}/cancel',
+        'post /v1/failed/operations/{id}/undo',
+        'post /v1/failed/retries',
       ],
     );
   });
@@ -83,13 +96,37 @@ describe('/openapi.json', () => {
       'get /v1/delay-notices': ['400', '401', '500', '503'],
       'get /v1/delay-notices/{id}': ['401', '404', '500', '503'],
       'get /v1/delay-notices/{id}/orders': ['400', '401', '404', '500', '503'],
+      'get /v1/failed/groups': ['400', '401', '500', '503'],
+      'get /v1/failed/groups/{id}': ['401', '404', '500', '503'],
+      'get /v1/failed/messages': ['400', '401', '500', '503'],
+      'get /v1/failed/messages/{id}': ['401', '404', '500', '503'],
+      'get /v1/failed/operations': ['400', '401', '500', '503'],
+      'get /v1/failed/operations/{id}': ['401', '404', '500', '503'],
+      'get /v1/failed/operations/{id}/messages': ['400', '401', '404', '500', '503'],
+      'post /v1/failed/retries': ['400', '401', '403', '413', '415', '422', '500', '503'],
+      'post /v1/failed/discards': ['400', '401', '403', '413', '415', '422', '500', '503'],
+      'post /v1/failed/messages/{id}/look': ['400', '401', '403', '404', '413', '415', '500', '503'],
+      'post /v1/failed/messages/{id}/edit': ['400', '401', '403', '404', '413', '415', '422', '500', '503'],
+      'post /v1/failed/operations/{id}/cancel': [
+        '400',
+        '401',
+        '403',
+        '404',
+        '413',
+        '415',
+        '422',
+        '500',
+        '503',
+      ],
+      'post /v1/failed/operations/{id}/undo': ['400', '401', '403', '404', '413', '415', '422', '500', '503'],
     };
     for (const { name, operation } of operations().filter(({ path }) => path.startsWith('/v1/'))) {
       const problems = Object.entries(operation.responses)
         .filter(([, { content }]) => content?.['application/problem+json'] !== undefined)
         .map(([status]) => status);
       assert.deepEqual(problems, expected[name], name);
-      assert.deepEqual(operation.security, [{ apiKey: [] }], name);
+      const key = name.includes('/v1/failed') ? 'operatorKey' : 'apiKey';
+      assert.deepEqual(operation.security, [{ [key]: [] }], name);
     }
   });
 
