@@ -91,6 +91,7 @@ create table alert_deliveries (
   error        text,
   primary key (bundle_id, channel)
 );
+create index alert_deliveries_undelivered on alert_deliveries (channel) where delivered_at is null;
 create index alert_deliveries_waiting on alert_deliveries (next_at) where delivered_at is null and gave_up_at is null;
 
 -- Down Migration

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { parse } from 'yaml';
 import failures from './actors/failures.ts';
+import { startAlerts } from './alerts/start.ts';
 import type { Config } from './config/schema.ts';
 import { startRetention } from './failures/retention.ts';
 import { startRetries } from './failures/run.ts';
@@ -122,6 +123,8 @@ async function openParts(
       if (error instanceof FatalTopologyError) throw error;
       log.warn({ err: error }, 'starting without RabbitMQ; trying on');
     });
+    const alerts = startAlerts(config, { store, broker, metrics, log });
+    closing.push(() => alerts.stop());
 
     if (parts.has('failures')) {
       const reader = drainFailedQueues({
@@ -160,7 +163,7 @@ async function openParts(
         steps: config.steps,
         actors: wrap.actor ? wrapEach(actors, wrap.actor) : actors,
         ...config.pipeline,
-        observer: tellBoth(metrics.pipeline, log),
+        observer: alerts.watching(tellBoth(metrics.pipeline, log)),
       });
       closing.push(() => pipeline.drain());
     }
@@ -169,6 +172,10 @@ async function openParts(
       address = api.address;
       closing.push(() => api.stop());
     }
+  } else {
+    // The legacy path needs no RabbitMQ; alerts are sent all the same.
+    const alerts = startAlerts(config, { store, metrics, log });
+    closing.push(() => alerts.stop());
   }
   if (parts.has('legacy')) {
     const legacy = startLegacy({ services, ...config.legacy, threshold: config.alerts.threshold });

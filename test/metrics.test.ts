@@ -25,6 +25,10 @@ describe('metrics', () => {
     pipeline.crashed('tms', 'bulk', error);
     metrics.failureRecorded('tms', 'TypeError');
     metrics.switchMalformed('delay-notice-path');
+    metrics.alertDelivered('slack');
+    metrics.alertDeliveryFailed('webhook');
+    metrics.alertsUndelivered([{ channel: 'slack', waiting: 9, gaveUp: 9 }]);
+    metrics.alertsUndelivered([{ channel: 'webhook', waiting: 2, gaveUp: 1 }]);
     const page = await metrics.registry.metrics();
     for (const line of [
       'chodang_step_orders_total{step="tms",lane="bulk"} 520',
@@ -40,8 +44,13 @@ describe('metrics', () => {
       'chodang_actor_crashes_total{step="tms",lane="bulk"} 1',
       'chodang_failures_recorded_total{step="tms",error_class="TypeError"} 1',
       'chodang_switch_malformed_total{name="delay-notice-path"} 1',
+      'chodang_alerts_delivered_total{channel="slack"} 1',
+      'chodang_alert_delivery_failures_total{channel="webhook"} 1',
+      'chodang_alerts_undelivered{channel="webhook",state="waiting"} 2',
+      'chodang_alerts_undelivered{channel="webhook",state="given_up"} 1',
     ])
       assert(page.split('\n').includes(line), `expected ${line} in\n${page}`);
+    assert(!page.includes('chodang_alerts_undelivered{channel="slack"'), 'what was told before is gone');
   });
 
   it('that are ill-named are found by these tests', () => {

@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import type { Config } from '../config/schema.ts';
 import type { Check } from '../doctor/check.ts';
 import { examine, type Report } from '../doctor/doctor.ts';
-import { readStack } from '../stack/stack.ts';
 import { loadSettings } from './settings.ts';
 
 const examples = `
@@ -31,13 +30,7 @@ export function doctorCommand(): Command {
 
 function readSettings(): Config | Error {
   try {
-    const config = loadSettings();
-    const { rabbitmq } = readStack();
-    // The stack's page is of use only if RabbitMQ is the stack's too. The variable is the stack's, and no setting.
-    const ofStack = config.rabbitmq.url === rabbitmq.url ? (rabbitmq.managementUrl ?? '') : '';
-    config.rabbitmq.managementUrl =
-      process.env['CHODANG_RABBITMQ_MANAGEMENT_URL'] || config.rabbitmq.managementUrl || ofStack;
-    return config;
+    return loadSettings();
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }

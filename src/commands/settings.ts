@@ -18,6 +18,8 @@ export function loadSettings({ overlay = {} }: { overlay?: Record<string, unknow
   const { postgres, rabbitmq, zookeeper, tms } = readStack();
   config.postgres.url ||= postgres.url ?? '';
   config.rabbitmq.url ||= rabbitmq.url ?? '';
+  // The stack's page is of use only if RabbitMQ is the stack's too.
+  if (config.rabbitmq.url === rabbitmq.url) config.rabbitmq.managementUrl ||= rabbitmq.managementUrl ?? '';
   if (config.zookeeper.connect === '' && zookeeper.connect !== null) {
     config.zookeeper.connect = zookeeper.connect;
     // With the data of the stack, so that wiping that leaves no snapshot of what is no more.

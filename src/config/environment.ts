@@ -6,7 +6,6 @@ const notSettings = new Set([
   'CHODANG_DEBUG',
   'CHODANG_OPERATOR', // who is at work; see src/commands/who.ts
   'CHODANG_TEST_STACK',
-  'CHODANG_RABBITMQ_MANAGEMENT_URL', // where the management page of a RabbitMQ of one's own is; see src/stack/
 ]);
 
 /** Names the environment variable of a setting: `shop.timeZone` is `CHODANG_SHOP_TIME_ZONE`. */

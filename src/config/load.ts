@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Errors } from 'typebox/value';
 import { parse } from 'yaml';
+import { masked } from '../masking.ts';
 import { applyEnvironment, variableOf } from './environment.ts';
 import { type Config, ConfigSchema } from './schema.ts';
 
@@ -87,7 +88,7 @@ function schemaProblems(tree: Tree): string[] {
         ? 'is no setting we know; remove it or correct its name'
         : keyword === 'required'
           ? `lacks ${params.requiredProperties.join(', ')}`
-          : `${message}${secret.test(path.at(-1) ?? '') ? '' : `, got ${JSON.stringify(came)}`}`;
+          : `${message}${secret.test(path.at(-1) ?? '') ? '' : `, got ${masked(JSON.stringify(came) ?? 'nothing')}`}`;
     const at = path.join('.');
     const variable = isTree(came) || keyword === 'boolean' ? '' : ` (${variableOf(path)})`;
     if (!problems.has(at)) problems.set(at, `${at || 'the configuration'}${variable}: ${expected}`);

@@ -17,7 +17,9 @@ export interface LegacyOptions {
  *
  * A run that fails is logged, and the next one goes on. `stop` resolves once the order at hand is finished.
  */
-export function startLegacy({ services, intervalMs, maxAttempts, threshold }: LegacyOptions): { stop(): Promise<void> } {
+export function startLegacy({ services, intervalMs, maxAttempts, threshold }: LegacyOptions): {
+  stop(): Promise<void>;
+} {
   const stopping = new AbortController();
   const { signal } = stopping;
   const running = (async () => {

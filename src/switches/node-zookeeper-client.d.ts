@@ -26,6 +26,7 @@ declare module 'node-zookeeper-client' {
       getChildren(path: string, watcher: Watcher, callback: Callback<[string[]]>): void;
       getData(path: string, watcher: Watcher, callback: Callback<[Buffer | undefined, Stat]>): void;
       exists(path: string, watcher: Watcher | undefined, callback: Callback<[Stat | null]>): void;
+      getACL(path: string, callback: Callback<[ACL[]]>): void;
       create(path: string, data: Buffer, acls: ACL[], callback: Callback<[string]>): void;
       setData(path: string, data: Buffer, version: number, callback: Callback<[Stat]>): void;
     }
@@ -38,6 +39,8 @@ declare module 'node-zookeeper-client' {
 
     class ACL {
       constructor(permission: number, id: Id);
+      readonly permission: number;
+      readonly id: Id;
       static readonly OPEN_ACL_UNSAFE: ACL[];
     }
 

@@ -39,6 +39,11 @@ export interface Connection {
   read(path: string, onChange: () => void): Promise<Znode | null>;
   /** Stamp of the znode, null if there is none; also watches for one that isn't there yet. */
   exists(path: string, onChange?: () => void): Promise<Stamp | null>;
+  /**
+   * Rights of the znode, each as zkCli writes it, with the permissions in the order of `cdrwa`; null if there is none.
+   * Who may not administer it sees `x` in place of each hash.
+   */
+  rights(path: string): Promise<string[] | null>;
   /** Makes the znode, with the connection's `acl`; false if it was there already. Its parent must be there. */
   create(path: string, data: Buffer): Promise<boolean>;
   /**
@@ -225,6 +230,13 @@ export async function connectTo(
       const stat = await ask<zookeeper.Stat | null>((cb) => client.exists(path, onChange, cb));
       return stat && stampOf(stat);
     },
+    rights: async (path) => {
+      const acls = await nullIf(
+        noNode,
+        ask<zookeeper.ACL[]>((callback) => client.getACL(path, callback)),
+      );
+      return acls && acls.map(writtenRight);
+    },
     create: async (path, data) =>
       (await nullIf(
         nodeExists,
@@ -277,6 +289,12 @@ export function aclOf(written: string | undefined): zookeeper.ACL[] {
       );
     return new zookeeper.ACL(bits, new zookeeper.Id(scheme, id));
   });
+}
+
+/** Writes a right as zkCli does: `world:anyone:cdrwa`. */
+export function writtenRight({ permission, id }: zookeeper.ACL): string {
+  const letters = 'cdrwa'.split('').filter((letter) => permission & (1 << permissions.indexOf(letter)));
+  return `${id.scheme}:${id.id}:${letters.join('')}`;
 }
 
 /** Whether ZooKeeper refused for lack of rights. */

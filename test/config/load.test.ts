@@ -53,6 +53,62 @@ describe('configuration', () => {
     assert.deepEqual(others, []);
   });
 
+  describe('for alerts', () => {
+    const webhookUrl = 'https://hooks.example/t00/secret';
+    const whsec = (bytes: number) => `whsec_${Buffer.alloc(bytes, 255).toString('base64')}`;
+    const problems = (alerts: object) => problemsOf({ env: {}, overlay: { alerts } });
+
+    it('takes a webhook with its secret, or two secrets while one replaces the other', () => {
+      assert.deepEqual(problems({ slackUrl: webhookUrl, webhookUrl, webhookSecret: whsec(24) }), []);
+      assert.deepEqual(problems({ webhookUrl, webhookSecret: `${whsec(32)} ${whsec(64)}` }), []);
+    });
+
+    it('wants a secret where there is a webhook, and says how to make one', () => {
+      const [problem, ...others] = problems({ webhookUrl });
+      assert.match(
+        problem ?? '',
+        /^alerts\.webhookSecret \(CHODANG_ALERTS_WEBHOOK_SECRET\): missing: .*openssl rand/,
+      );
+      assert.deepEqual(others, []);
+    });
+
+    for (const [what, webhookSecret] of [
+      ['another prefix', `secret_${whsec(32).slice(6)}`],
+      ['no base64', 'whsec_sweet corn!'],
+      ['base64 without its end', whsec(32).replace(/=+$/, '')],
+      ['too few bytes', whsec(23)],
+      ['too many bytes', whsec(65)],
+      ['a good one and a bad one', `${whsec(32)} ${whsec(9)}`],
+    ] as const)
+      it(`refuses a secret with ${what}, and does not show it`, () => {
+        const [problem, ...others] = problems({ webhookUrl, webhookSecret });
+        assert.match(
+          problem ?? '',
+          /^alerts\.webhookSecret .*: expected whsec_ and the base64 of 24 to 64 bytes/,
+        );
+        assert.ok(!problem?.includes(webhookSecret));
+        assert.deepEqual(others, []);
+      });
+
+    for (const url of [
+      'hooks.example/secret',
+      'ftp://hooks.example/secret',
+      'https://me:secret@hooks.example',
+    ])
+      it(`refuses ${url}, and does not show it`, () => {
+        const [problem, ...others] = problems({ slackUrl: url });
+        assert.match(problem ?? '', /^alerts\.slackUrl \(CHODANG_ALERTS_SLACK_URL\): expected an address/);
+        assert.ok(!problem?.includes('secret'));
+        assert.deepEqual(others, []);
+      });
+
+    it('shows none of them where it expected another type', () => {
+      const secrets = { slackUrl: 712, webhookUrl: 712, webhookSecret: 712 };
+      assert.equal(problems(secrets).length, 3);
+      assert.ok(!problems(secrets).join().includes('712'));
+    });
+  });
+
   it('tells all mistakes at once, each with its path and environment variable', () => {
     const problems = problemsOf({
       env: { CHODANG_HTTP_PORT: 'eighty', CHODANG_HTPP_PORT: '1' },

@@ -60,7 +60,8 @@ describe('a message that can not be handled', function () {
     );
     const errors = await until(
       () => {
-        const lines = log.lines.filter(({ level }) => level === 'error');
+        // Alerts are errors too, and say no step.
+        const lines = log.lines.filter(({ level, step }) => level === 'error' && step !== undefined);
         return lines.length > 0 && lines;
       },
       { what: 'the log says that it failed' },

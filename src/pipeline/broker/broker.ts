@@ -29,6 +29,8 @@ export interface Broker {
   get(queue: string): Promise<Delivery | undefined>;
   /** How many messages wait in a queue. */
   depth(queue: string): Promise<number>;
+  /** How many messages wait in a queue, and how many consumers it has, of all processes. */
+  inspect(queue: string): Promise<{ messages: number; consumers: number }>;
   /** Whether a publish would go through now. */
   ready(): Readiness;
   /** Resolves when both connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
@@ -194,6 +196,12 @@ export function openBroker(options: BrokerOptions): Broker {
     return opening;
   };
 
+  const inspect = (queue: string) =>
+    ask(async () => {
+      const { messageCount, consumerCount } = await (await askingChannel()).checkQueue(queue);
+      return { messages: messageCount, consumers: consumerCount };
+    });
+
   const publishingChannel = async (): Promise<ConfirmChannel> => {
     if (publishing) return publishing;
     await new Promise<void>((resolve) => {
@@ -232,8 +240,10 @@ export function openBroker(options: BrokerOptions): Broker {
     },
 
     async depth(queue) {
-      return ask(async () => (await (await askingChannel()).checkQueue(queue)).messageCount);
+      return (await inspect(queue)).messages;
     },
+
+    inspect,
 
     ready() {
       if (fatal) return { ok: false, why: fatal.message };
