@@ -2,14 +2,19 @@ import { createHash } from 'node:crypto';
 import { v7 } from 'uuid';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import type { NoticeHeader, NoticeOrder, ReasonCode, ShipDate } from '../rules/notice.ts';
-import { type IntakeChunk, insertChunks, tryIdempotencyLock } from '../store/intake.ts';
-import { insertNotice, type NewNotice, noticeOfKey } from '../store/notices.ts';
+import type { IntakeChunk } from '../store/intake.ts';
+import { insertNotices, noticesOfKeys, tryIdempotencyLocks } from '../store/intakeGroup.ts';
+import type { NewNotice } from '../store/notices.ts';
 import { type Log, type Store, type Tx, transaction } from '../store/store.ts';
+import { createGroups } from './groups.ts';
 import { Problem } from './problem.ts';
 import { createPublishing, type Publisher } from './publishing.ts';
 
 /** How notices may travel. Another variant of the switch is treated like its fallback. */
 const paths: readonly string[] = ['legacy', 'actors'];
+
+/** How many notices, and orders, go into the database at once, and how many such transactions run at once. */
+const groupLimits = { maxItems: 500, maxSize: 5_000, inFlight: 3 };
 
 export interface IntakeOptions {
   store: Store;
@@ -64,48 +69,78 @@ export interface Intake {
   drained(): Promise<void>;
 }
 
+/** A notice on its way into the database. */
+type Posted = NewNotice & { chunks: readonly IntakeChunk[] };
+
 export function createIntake(options: IntakeOptions): Intake {
   const { store, publisher, log, chunkSize = 500, retryAfterSeconds = 5 } = options;
-  const publishing = createPublishing({ store, publisher, log });
+  const publishing = createPublishing({ store, publisher, log, chunkSize });
+  const groups = createGroups<Posted, AcceptedNotice>({
+    run: write,
+    sizeOf: ({ orders }) => orders,
+    ...groupLimits,
+  });
 
-  const requireReady = () => {
-    const readiness = publisher.ready();
-    if (readiness.ok) return;
-    log.warn({ why: readiness.why }, 'a notice was refused: it could not be published');
-    throw new Problem('unavailable', 'Notices cannot be passed on right now, so this one was not taken.', {
-      headers: { 'retry-after': String(retryAfterSeconds) },
-    });
-  };
-
-  const accept = async (request: NoticeRequest): Promise<AcceptedNotice> => {
-    const notice = noticeFrom(request, options);
-    const chunks = chunksOf(notice, request, chunkSize);
+  /** Writes notices in one transaction; should one of them be refused by Postgres, each in one of its own. */
+  async function write(notices: readonly Posted[]): Promise<(AcceptedNotice | Error)[]> {
     let committing = false;
-    const write = async (tx: Tx): Promise<AcceptedNotice> => {
-      committing = false;
-      const earlier = await earlierNotice(tx, notice);
-      if (earlier !== undefined) return earlier;
-      if (notice.path === 'actors') requireReady();
-      await insertNotice(tx, notice);
-      await insertChunks(tx, notice, chunks);
-      committing = true;
-      return notice;
-    };
-    const { noticeId, path, orders, duplicates } = await transaction(store, write).catch((error: unknown) => {
-      if (!committing || !(error instanceof InfrastructureError)) throw error;
-      throw new Problem('outcome-unknown', 'The connection to our database broke during the commit.', {
-        cause: error,
+    try {
+      const answers = await transaction(store, async (tx) => {
+        committing = false;
+        const others = await answersInstead(tx, notices);
+        await insertNotices(
+          tx,
+          notices.filter((_, at) => others[at] === undefined),
+        );
+        committing = true;
+        return notices.map((notice, at) => others[at] ?? notice);
+      });
+      const taken = notices.filter((notice, at) => answers[at] === notice && notice.path === 'actors');
+      void publishing.publish(taken.flatMap(({ chunks }) => chunks));
+      return answers;
+    } catch (error) {
+      if (error instanceof InfrastructureError && committing)
+        throw new Problem('outcome-unknown', 'The connection to our database broke during the commit.', {
+          cause: error,
+        });
+      if (error instanceof InfrastructureError || notices.length === 1) throw error;
+      const alone = await Promise.allSettled(notices.map((notice) => write([notice])));
+      return alone.map((each) =>
+        each.status === 'fulfilled' ? (each.value[0] as AcceptedNotice) : each.reason,
+      );
+    }
+  }
+
+  /** What is to be answered instead of taking a notice in; undefined for those that are taken in. */
+  async function answersInstead(
+    tx: Tx,
+    notices: readonly Posted[],
+  ): Promise<(AcceptedNotice | Problem | undefined)[]> {
+    const answers = await earlierAnswers(tx, notices);
+    const readiness = publisher.ready();
+    if (readiness.ok) return answers;
+    return notices.map(({ path, sellerId }, at) => {
+      if (answers[at] !== undefined || path !== 'actors') return answers[at];
+      log.warn({ why: readiness.why, sellerId }, 'a notice was refused: it could not be published');
+      return new Problem('unavailable', 'Notices cannot be passed on right now, so this one was not taken.', {
+        headers: { 'retry-after': String(retryAfterSeconds) },
       });
     });
-    if (noticeId === notice.noticeId) {
-      const { sellerId, lane } = notice;
-      log.info({ noticeId, sellerId, path, lane, orders, duplicates }, 'notice accepted');
-      if (path === 'actors') void publishing.publish(chunks);
-    }
-    return { noticeId, path, orders, duplicates };
-  };
+  }
 
-  return { accept, drained: () => publishing.drained() };
+  return {
+    async accept(request) {
+      const notice = noticeFrom(request, options);
+      const chunks = chunksOf(notice, request, chunkSize);
+      const { noticeId, path, orders, duplicates } = await groups.add({ ...notice, chunks });
+      if (noticeId === notice.noticeId) {
+        const { sellerId, lane } = notice;
+        log.info({ noticeId, sellerId, path, lane, orders, duplicates }, 'notice accepted');
+      }
+      return { noticeId, path, orders, duplicates };
+    },
+    drained: () => publishing.drained(),
+  };
 }
 
 /** Gives a request its id, path and lane, for life. */
@@ -164,30 +199,52 @@ function chunksOf(notice: NewNotice, request: NoticeRequest, chunkSize: number):
   const chunks: IntakeChunk[] = [];
   for (let at = 0; at < items.length; at += chunkSize) {
     const chunk = JSON.stringify({ header, items: items.slice(at, at + chunkSize) });
-    chunks.push({ noticeId, chunkNo: chunks.length, lane, chunk });
+    const orders = Math.min(chunkSize, items.length - at);
+    chunks.push({ noticeId, chunkNo: chunks.length, lane, chunk, orders });
   }
   return chunks;
 }
 
 /**
- * Finds the notice that was posted with the same idempotency key before; undefined if there is none, or no key.
- * From here on the transaction holds the key's lock.
+ * Answers notices that were posted with the same idempotency key before; undefined for those that were not, or have
+ * none. From here on the transaction holds the keys' locks.
  */
-async function earlierNotice(
+async function earlierAnswers(
   tx: Tx,
-  { sellerId, idempotencyKey, bodyHash }: NewNotice,
-): Promise<AcceptedNotice | undefined> {
-  if (idempotencyKey === undefined || bodyHash === undefined) return undefined;
-  if (!(await tryIdempotencyLock(tx, sellerId, idempotencyKey)))
-    throw new Problem('still-running', 'The first request with this Idempotency-Key has no answer yet.', {
-      headers: { 'retry-after': '1' },
-    });
-  const earlier = await noticeOfKey(tx, sellerId, idempotencyKey);
-  if (earlier === undefined || earlier.bodyHash.equals(bodyHash)) return earlier;
-  throw new Problem(
-    'idempotency-key-reused',
-    `The notice ${earlier.noticeId} was posted with this Idempotency-Key and another body. Send a new key for a new notice.`,
+  notices: readonly Posted[],
+): Promise<(AcceptedNotice | Problem | undefined)[]> {
+  const answers = notices.map((): AcceptedNotice | Problem | undefined => undefined);
+  const keyed = notices.flatMap(({ sellerId, idempotencyKey, bodyHash }, at) =>
+    idempotencyKey === undefined || bodyHash === undefined
+      ? []
+      : [{ at, sellerId, idempotencyKey, bodyHash }],
   );
+  if (keyed.length === 0) return answers;
+  const locked = await tryIdempotencyLocks(tx, keyed);
+  const earlier = await noticesOfKeys(tx, keyed);
+  const seen = new Set<string>();
+  keyed.forEach(({ at, sellerId, idempotencyKey, bodyHash }, i) => {
+    const key = JSON.stringify([sellerId, idempotencyKey]);
+    const before = earlier[i];
+    // A transaction may take a lock twice: of two such requests in one group, the second comes too early as well.
+    if (locked[i] !== true || seen.has(key))
+      answers[at] = new Problem(
+        'still-running',
+        'The first request with this Idempotency-Key has no answer yet.',
+        {
+          headers: { 'retry-after': '1' },
+        },
+      );
+    else if (before !== undefined)
+      answers[at] = before.bodyHash.equals(bodyHash)
+        ? before
+        : new Problem(
+            'idempotency-key-reused',
+            `The notice ${before.noticeId} was posted with this Idempotency-Key and another body. Send a new key for a new notice.`,
+          );
+    seen.add(key);
+  });
+  return answers;
 }
 
 /** SHA-256 of what the request says, however its JSON was spaced and ordered. */

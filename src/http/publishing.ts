@@ -5,14 +5,15 @@ import type { Log, Sql } from '../store/store.ts';
 export interface Publisher {
   /** Tells whether a publish would go through now, and if not, why. */
   ready(): { readonly ok: true } | { readonly ok: false; readonly why: string };
-  /** Resolves once RabbitMQ has confirmed all of `chunks`; rejects if it may not have them all. */
+  /** Publishes chunks of one lane as one message; resolves once RabbitMQ has confirmed it, rejects if it may not have it. */
   publish(chunks: IntakeChunk[]): Promise<void>;
 }
 
 /** Publishes chunks and marks them in `intake` as they are confirmed. */
 export interface Publishing {
   /**
-   * Publishes all chunks at once, each by itself, and resolves when those that were confirmed are marked.
+   * Publishes all chunks at once, small ones of one lane in one message, and resolves when those that were confirmed
+   * are marked.
    *
    * It never rejects: what goes wrong is logged, and left to the sweep. Returns how many were published.
    */
@@ -21,26 +22,37 @@ export interface Publishing {
   drained(): Promise<void>;
 }
 
-export function createPublishing(options: { store: Sql; publisher: Publisher; log: Log }): Publishing {
-  const { publisher, log } = options;
+export function createPublishing(options: {
+  store: Sql;
+  publisher: Publisher;
+  log: Log;
+  /** Orders in one message, at most; default 500. */
+  chunkSize?: number | undefined;
+}): Publishing {
+  const { publisher, log, chunkSize = 500 } = options;
   const mark = createMarker(options.store);
   const pending = new Set<Promise<number>>();
 
   const publishAll = async (chunks: readonly IntakeChunk[]) => {
-    const results = await Promise.allSettled(
-      chunks.map(async (chunk) => {
-        await publisher.publish([chunk]);
-        await mark(chunk);
+    let failed = 0;
+    let first: unknown;
+    await Promise.all(
+      messagesOf(chunks, chunkSize).map(async (message) => {
+        try {
+          await publisher.publish(message);
+          await mark(message);
+        } catch (error) {
+          failed += message.length;
+          first ??= error;
+        }
       }),
     );
-    const failed = results.filter((result) => result.status === 'rejected');
-    const [first] = failed;
-    if (first !== undefined)
+    if (failed > 0)
       log.warn(
-        { err: first.reason, noticeIds: someIdsOf(chunks), chunks: chunks.length, failed: failed.length },
+        { err: first, noticeIds: someIdsOf(chunks), chunks: chunks.length, failed },
         'chunks could not be published or marked; the sweep will publish them again',
       );
-    return chunks.length - failed.length;
+    return chunks.length - failed;
   };
 
   return {
@@ -55,14 +67,32 @@ export function createPublishing(options: { store: Sql; publisher: Publisher; lo
   };
 }
 
+/** Puts chunks of one lane into messages of at most `chunkSize` orders; one whose orders nobody counted goes alone. */
+function messagesOf(chunks: readonly IntakeChunk[], chunkSize: number): IntakeChunk[][] {
+  const messages: IntakeChunk[][] = [];
+  const filling = new Map<string, { message: IntakeChunk[]; orders: number }>();
+  for (const chunk of chunks) {
+    const { lane, orders = chunkSize } = chunk;
+    let last = filling.get(lane);
+    if (last === undefined || last.orders + orders > chunkSize) {
+      last = { message: [], orders: 0 };
+      filling.set(lane, last);
+      messages.push(last.message);
+    }
+    last.message.push(chunk);
+    last.orders += orders;
+  }
+  return messages;
+}
+
 /**
- * Makes a function that marks one chunk. While one statement runs, all that is confirmed meanwhile gathers
+ * Makes a function that marks chunks. While one statement runs, all that is confirmed meanwhile gathers
  * for the next: the more there is to mark, the fewer statements it takes.
  */
-function createMarker(store: Sql): (chunk: ChunkKey) => Promise<void> {
+function createMarker(store: Sql): (chunks: readonly ChunkKey[]) => Promise<void> {
   let gathering: { chunks: ChunkKey[]; marked: Promise<void> } | undefined;
   let before: Promise<unknown> = Promise.resolve();
-  return (chunk) => {
+  return (some) => {
     if (gathering === undefined) {
       const chunks: ChunkKey[] = [];
       const marked = before.then(() => {
@@ -73,7 +103,7 @@ function createMarker(store: Sql): (chunk: ChunkKey) => Promise<void> {
       before = marked.catch(() => undefined);
       gathering = { chunks, marked };
     }
-    gathering.chunks.push(chunk);
+    gathering.chunks.push(...some);
     return gathering.marked;
   };
 }

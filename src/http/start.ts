@@ -33,7 +33,13 @@ export async function startApi(
   const publisher = {
     ready: () => broker.ready(),
     async publish(chunks: readonly { lane: string; chunk: string }[]) {
-      await Promise.all(chunks.map(({ lane, chunk }) => publishToFirst(broker, config.steps, lane, [chunk])));
+      const lane = chunks[0]?.lane ?? '';
+      await publishToFirst(
+        broker,
+        config.steps,
+        lane,
+        chunks.map(({ chunk }) => chunk),
+      );
     },
   };
   const server = createServer({

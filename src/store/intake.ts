@@ -8,13 +8,16 @@ export interface IntakeChunk {
   lane: string;
   /** JSON `{ header, items }`, as it travels. */
   chunk: string;
+  /** How many orders it holds, if that is known without reading it. */
+  orders?: number;
 }
 
 /** Names one chunk. */
 export type ChunkKey = Pick<IntakeChunk, 'noticeId' | 'chunkNo'>;
 
 /**
- * Writes all chunks of a notice, in one statement; call it in the transaction that writes the notice.
+ * Writes chunks of a notice, in one statement, numbered from `from` (default 0) on; call it in the transaction that
+ * writes the notice, or moves its import on.
  *
  * They go as lines of one text, since JSON on one line has no line breaks: an array of texts with so many
  * quotes to escape takes Postgres ten times longer.
@@ -23,12 +26,13 @@ export async function insertChunks(
   tx: Tx,
   notice: { noticeId: string; path: string; lane: string },
   chunks: readonly Pick<IntakeChunk, 'chunk'>[],
+  from = 0,
 ): Promise<void> {
   await tx.query(
     `insert into intake (notice_id, path, lane, chunk_no, chunk)
-     select $1, $2, $3, line - 1, chunk
+     select $1, $2, $3, $5::int + line - 1, chunk
      from string_to_table($4, E'\\n') with ordinality as c (chunk, line)`,
-    [notice.noticeId, notice.path, notice.lane, chunks.map(({ chunk }) => chunk).join('\n')],
+    [notice.noticeId, notice.path, notice.lane, chunks.map(({ chunk }) => chunk).join('\n'), from],
   );
 }
 

@@ -102,7 +102,7 @@ describe('An Idempotency-Key', () => {
         () =>
           api.store
             .query(`select 1 from pg_stat_activity where datname = current_database()
-            and wait_event_type = 'Lock' and query like 'insert into notices%'`)
+            and wait_event_type = 'Lock' and query ~ '^\\s*insert into notices'`)
             .then((rows) => rows.length > 0),
         { what: 'the first request waits for the lock' },
       );

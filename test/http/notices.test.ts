@@ -130,7 +130,13 @@ describe('Posting a delay notice', () => {
     const byNumber = api.publisher.published.toSorted((a, b) => a.chunkNo - b.chunkNo);
     assert.deepEqual(
       byNumber,
-      stored.map(({ chunk }, chunkNo) => ({ noticeId, chunkNo, lane: 'bulk', chunk })),
+      stored.map(({ chunk }, chunkNo) => ({
+        noticeId,
+        chunkNo,
+        lane: 'bulk',
+        chunk,
+        orders: [500, 500, 200][chunkNo],
+      })),
     );
   });
 
