@@ -14,3 +14,9 @@ export function medians<Key extends string>(runs: readonly Record<Key, number>[]
     number
   >;
 }
+
+/** The value below which the given share of all values lies: 0.99 for the 99th percentile. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}

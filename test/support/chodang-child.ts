@@ -2,6 +2,8 @@
 // tests of test/faults/ start it, and then look whether anything was lost.
 import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load.ts';
+import { headerNames } from '../../src/pipeline/message.ts';
+import { exchanges } from '../../src/pipeline/topology.ts';
 import { startProcess } from '../../src/process.ts';
 import type { KillAt } from './world.ts';
 
@@ -11,6 +13,7 @@ const die = (): Promise<never> => {
   return new Promise(() => undefined);
 };
 
+let acked = 0;
 const parts = process.env['PARTS']?.split(',').filter(Boolean) ?? [];
 const running = await startProcess(
   loadConfig({ overlay: JSON.parse(process.env['OVERLAY'] ?? '{}') as Record<string, unknown> }),
@@ -21,12 +24,29 @@ const running = await startProcess(
       broker: (broker) => ({
         ...broker,
         async publish(publication) {
-          const { routingKey } = publication;
+          const { routingKey, exchange, headers } = publication;
+          const isRetry = exchange === exchanges.steps && headers[headerNames.retry] !== undefined;
+          if (killAt === 'before the publish of a retry' && isRetry) await die();
           if (killAt === 'before the publish of an accepted notice' && routingKey.startsWith('validation.'))
             await die();
           await broker.publish(publication);
           if (killAt === 'between publish and ack' && routingKey.startsWith('tms.')) await die();
+          if (killAt === 'between the publish of a retry and its mark' && isRetry) await die();
+          if (killAt === 'between the publish of a failure and the ack' && exchange === exchanges.failed)
+            await die();
         },
+        subscribe: (queue, onDelivery) =>
+          broker.subscribe(queue, (delivery) =>
+            onDelivery({
+              ...delivery,
+              ack() {
+                delivery.ack();
+                // In the middle of them: the first acks may or may not have left.
+                if (killAt === 'between record and ack' && queue.endsWith('.failed') && (acked += 1) > 2)
+                  void die();
+              },
+            }),
+          ),
       }),
       actor: (step, actor) => ({
         async run(batch) {

@@ -6,6 +6,7 @@ import { type Broker, openBroker } from '../../src/pipeline/broker/broker.ts';
 import type { LaneOptions } from '../../src/pipeline/consumer.ts';
 import { typeOf } from '../../src/pipeline/message.ts';
 import type { PipelineObserver } from '../../src/pipeline/observer.ts';
+import type { LaneLimits } from '../../src/pipeline/override.ts';
 import { type Pipeline, type StepOptions, startPipeline } from '../../src/pipeline/pipeline.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { type Crate, type CrateHeader, crateFormat } from './crates.ts';
@@ -41,7 +42,8 @@ export function recordingObserver() {
     retriable: [] as { step: string; items: number; attempt: number | 'unchanged' }[],
     failed: [] as { step: string; items: number; error: Error; attempt: number }[],
     circuit: [] as { step: string; open: boolean }[],
-    consumers: [] as { lane: string; count: number }[],
+    consumers: [] as { lane: string; from: number; to: number; why: string }[],
+    paused: [] as { lane: string; by: string | null | undefined }[],
     crashed: [] as Error[],
   };
   const observer: PipelineObserver = {
@@ -49,7 +51,8 @@ export function recordingObserver() {
     retriable: (step, _lane, items, _error, attempt) => seen.retriable.push({ step, items, attempt }),
     failed: (step, _lane, items, error, attempt) => seen.failed.push({ step, items, error, attempt }),
     circuit: (step, open) => seen.circuit.push({ step, open }),
-    consumers: (_step, lane, count) => seen.consumers.push({ lane, count }),
+    consumers: (_step, lane, to, { from, why }) => seen.consumers.push({ lane, from, to, why }),
+    paused: (_step, lane, pause) => seen.paused.push({ lane, by: pause?.by }),
     crashed: (_step, _lane, error) => seen.crashed.push(error),
   };
   return { seen, observer };
@@ -66,6 +69,7 @@ export async function cratePipeline(
     /** By way of what it reaches RabbitMQ; default: directly. */
     wire?: Pick<Proxy, 'over'>;
     scaling?: { checkMs: number; growAfter: number; shrinkAfter: number };
+    limitsOf?: (step: string, lane: string) => LaneLimits;
   } = {},
 ) {
   const vhost = await freshVhost();
@@ -99,6 +103,7 @@ export async function cratePipeline(
         chunkSize: settings.chunkSize ?? 500,
         maxRedeliveries: settings.maxRedeliveries ?? 10,
         scaling: settings.scaling ?? { checkMs: 20, growAfter: 2, shrinkAfter: 5 },
+        limitsOf: settings.limitsOf,
         observer,
       });
     },

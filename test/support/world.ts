@@ -32,6 +32,10 @@ export type KillAt =
   | 'between commit and publish'
   | 'between publish and ack'
   | 'between answer and ledger'
+  | 'between the publish of a failure and the ack'
+  | 'between record and ack'
+  | 'before the publish of a retry'
+  | 'between the publish of a retry and its mark'
   | `whenever it sees ${string}`;
 
 /** The environment variables that name the corners of a world. */
