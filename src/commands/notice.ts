@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { type ClientOptions, postNotice, readNotice, type ToldProgress } from '../http/client.ts';
 import { reasonCodes } from '../rules/notice.ts';
+import { type ImportOptions, importFile } from './noticeImport.ts';
 import { count } from './progress.ts';
 import { loadSettings } from './settings.ts';
 
@@ -25,10 +26,12 @@ Examples:
   $ export SELLER_KEY=$(chodang seller add farm-17 --json | jq -r .apiKey)
   $ chodang notice post --reason WEATHER --date 2026-12-01 --orders A-1 A-2 A-3
   $ chodang notice post --reason ETC --detail "the truck broke down" --date 2026-12-01 --orders late-orders.txt
+  $ chodang notice import late-orders.csv.gz --rejects bad-rows.csv
   $ chodang notice show 019ab0f0-5d1e-7cc3-98c4-3b7d1d9a4f11
 
-A file of orders has one order id per line; a first line "order_id" is left out. Ends with 0 if the API did what
-it was asked, else with 1.`;
+A file of orders has one order id per line; a first line "order_id" is left out. A file to import is a CSV whose first
+line names its columns order_id,new_ship_date,reason,detail, or has one JSON object per line; of any size, gzipped or
+not. Ends with 0 if the API did what it was asked, else with 1; an import of which rows could not be used with 2.`;
 
 /** Makes `chodang notice`, which posts delay notices over HTTP as sellers do, and shows what became of them. */
 export function noticeCommand(): Command {
@@ -58,6 +61,22 @@ export function noticeCommand(): Command {
               `How far it is: chodang notice show ${noticeId}\n`,
       );
     });
+
+  add(
+    'import',
+    'sends a file of orders, each with its own date and reason, as one notice; - is standard input',
+  )
+    .argument('<file>', 'CSV or NDJSON; gzipped if its name ends in .gz')
+    .addOption(new Option('--format <format>', 'default: by the name, else csv').choices(['csv', 'ndjson']))
+    .option('--rejects <file>', "where rows that can't be used are written, as CSV")
+    .option('--wait', 'waits until all orders have settled')
+    .option(
+      '--idempotency-key <key>',
+      "to go on with a file that broke off (default: made of the file's content)",
+    )
+    .action((file: string, options: Options & ImportOptions) =>
+      importFile(file, clientOptions(options), options),
+    );
 
   add('show', 'shows how far a notice is')
     .argument('<id>', 'the id of the notice')

@@ -36,6 +36,13 @@ export function createAuthenticate<Holder>(
 ): (request: FastifyRequest) => Promise<void> {
   const { holderOf, welcome, cacheMs = 10_000, maxCached = 10_000 } = options;
   const known = new Map<string, { holder: Holder; until: number }>();
+  /** What is being looked up: requests that come with one key meanwhile share the answer. */
+  const asked = new Map<string, Promise<Holder | undefined>>();
+  const lookUp = (hash: string, key: string) => {
+    const running = asked.get(hash) ?? holderOf(key).finally(() => asked.delete(hash));
+    asked.set(hash, running);
+    return running;
+  };
 
   return async (request) => {
     const key = bearerOf(request.headers.authorization);
@@ -48,7 +55,7 @@ export function createAuthenticate<Holder>(
       welcome(request, cached.holder);
       return;
     }
-    const holder = await holderOf(key);
+    const holder = await lookUp(hash, key);
     if (holder === undefined)
       throw unauthorized('The API key is not known, or was revoked.', 'invalid_token');
     known.set(hash, { holder, until: now + cacheMs });

@@ -86,18 +86,28 @@ async function call(
     });
     body = await response.text();
   } catch (error) {
-    const { cause, message } = error as Error & { cause?: Error };
-    throw new ApiAway(
-      `Nobody answers at ${address.origin} (${cause?.message || message}): is Chodang running there?`,
-      {
-        cause: error,
-      },
-    );
+    throw apiAway(error, address.origin);
   }
   if (response.ok) return JSON.parse(body) as unknown;
+  throw refusedByApi(response, body, address.origin);
+}
+
+/** Says why a request to `origin` came to nothing. */
+export function apiAway(error: unknown, origin: string): ApiAway {
+  const { cause, message } = error as Error & { cause?: Error };
+  return new ApiAway(
+    `Nobody answers at ${origin} (${cause?.message || message}): is Chodang running there?`,
+    {
+      cause: error,
+    },
+  );
+}
+
+/** Says why `origin` refused a request. */
+export function refusedByApi(response: Response, body: string, origin: string): RefusedByApi {
   const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
   const wait = Number.isFinite(retryAfter) ? retryAfter : undefined;
-  throw new RefusedByApi(sentencesOf(response, body, address.origin), response.status, wait);
+  return new RefusedByApi(sentencesOf(response, body, origin), response.status, wait);
 }
 
 function sentencesOf(response: Response, body: string, origin: string): string {

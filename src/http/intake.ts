@@ -164,7 +164,7 @@ function noticeFrom(request: NoticeRequest, options: IntakeOptions): NewNotice {
 }
 
 /** Reads the switch, once for the whole life of the notice. */
-function choosePath(options: IntakeOptions, sellerId: string, noticeId: string) {
+export function choosePath(options: IntakeOptions, sellerId: string, noticeId: string) {
   const { variant, version } = options.evaluate('delay-notice-path', { sellerId, noticeId });
   if (paths.includes(variant)) return { path: variant, switchVersion: version };
   const { fallbackPath: path, log } = options;
@@ -175,7 +175,8 @@ function choosePath(options: IntakeOptions, sellerId: string, noticeId: string) 
   return { path, switchVersion: version };
 }
 
-function laneFor(lanes: IntakeOptions['lanes'], orders: number): string {
+/** Names the lane in which a notice of so many orders travels. */
+export function laneFor(lanes: IntakeOptions['lanes'], orders: number): string {
   for (const [lane, { maxOrders }] of Object.entries(lanes))
     if (maxOrders === undefined || maxOrders >= orders) return lane;
   throw new Error(

@@ -66,13 +66,14 @@ export function noticeRoutes(app: FastifyInstance, options: NoticeRouteOptions):
   );
 }
 
-function linksOf({ noticeId }: AcceptedNotice) {
+/** Tells where a notice is looked at. */
+export function linksOf({ noticeId }: Pick<AcceptedNotice, 'noticeId'>) {
   const self = `/v1/delay-notices/${noticeId}`;
   return { self, orders: `${self}/orders` };
 }
 
-/** A trace context that isn't well-formed must be ignored (W3C Trace Context, 3.2). */
-function traceparentOf(header: string | string[] | undefined): string | undefined {
+/** Reads a trace context; one that isn't well-formed must be ignored (W3C Trace Context, 3.2). */
+export function traceparentOf(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(header)
     ? header
     : undefined;

@@ -11,7 +11,8 @@ import { keyOfCursor, pageOf } from './cursor.ts';
 import { Problem } from './problem.ts';
 import * as schemas from './schemas.ts';
 
-const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+/** What the id of a notice looks like. */
+export const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 const text = /^[^\p{Cc}\p{Cs}]+$/u;
 /** Rows that are read at once for a CSV. */
 const csvPage = 5_000;
@@ -102,8 +103,8 @@ export function outcomeRoutes(app: FastifyInstance, store: Sql): void {
   );
 }
 
-/** One answer for what is not there and for what is another seller's: nobody learns which ids exist. */
-const noSuchNotice = () => new Problem('not-found', 'You have no delay notice with this id.');
+/** Makes the one answer for what is not there and for what is another seller's: nobody learns which ids exist. */
+export const noSuchNotice = () => new Problem('not-found', 'You have no delay notice with this id.');
 
 function outcomeOf({ rejectReason, note, settledAt, ...rest }: OrderOutcome) {
   return {

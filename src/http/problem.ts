@@ -36,12 +36,12 @@ export const problemTypes = {
   'body-too-large': {
     status: 413,
     title: 'The body is too large',
-    help: 'Split the notice into several. Nothing was stored.',
+    help: 'Split the notice, or the file, into several. Nothing was stored, unless the answer had begun: then what an import counts is.',
   },
   'unsupported-media-type': {
     status: 415,
     title: 'The body is of a kind that is not read here',
-    help: 'Send JSON, with the header `Content-Type: application/json`. Nothing was stored.',
+    help: 'Send JSON, with the header `Content-Type: application/json`; a file to import as `text/csv` or `application/x-ndjson`, in UTF-8, packed by gzip or not. Nothing was stored.',
   },
   refused: {
     status: 422,

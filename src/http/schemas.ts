@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { Type } from 'typebox';
 import { reasonCodes, rejectReasons } from '../rules/notice.ts';
 import { ledgerStates } from '../store/notices.ts';
@@ -44,6 +45,25 @@ export const noticeQuery = Type.Object(
   { dryRun: Type.Optional(Type.Boolean({ description: 'true or false' })) },
   { additionalProperties: false },
 );
+
+/** The body of `POST /v1/delay-notices/import`: read row by row, so nothing of it is checked by schema. */
+export const importBody = {
+  content: {
+    'text/csv': {
+      schema: Type.Unsafe<Readable>({
+        contentMediaType: 'text/csv',
+        description:
+          'RFC 4180 in UTF-8; the first line names the columns order_id, new_ship_date, reason and detail, in any order; detail may be left out',
+      }),
+    },
+    'application/x-ndjson': {
+      schema: Type.Unsafe<Readable>({
+        contentMediaType: 'application/x-ndjson',
+        description: 'one JSON object { orderId, newShipDate, reason, detail? } per line, in UTF-8',
+      }),
+    },
+  },
+} as const;
 
 export const noticeHeaders = Type.Object({
   'idempotency-key': Type.Optional(
@@ -97,6 +117,7 @@ const noticeId = Type.String({
 const path = Type.String({ description: 'legacy or actors: how the notice travels, decided once' });
 const orders = Type.Integer({ description: 'distinct orders of the notice' });
 const duplicates = Type.Integer({ description: 'repeats within the request, which were dropped' });
+const rejectedRows = Type.Integer({ description: "rows of the file that can't be used" });
 const instant = Type.String({ format: 'date-time' });
 /** Where the next page begins. */
 export const nextCursor = Type.Union([Type.String(), Type.Null()], {
@@ -109,6 +130,29 @@ export const acceptedNotice = Type.Object({
   orders,
   duplicates,
   links: Type.Object({ self: Type.String(), orders: Type.String() }),
+});
+
+export const acceptedImport = Type.Object({
+  noticeId,
+  path,
+  orders: Type.Integer({ description: 'distinct orders that are safe already' }),
+  duplicates,
+  state: Type.Enum(['receiving', 'accepted'], { description: 'receiving while more of the file is to come' }),
+  links: Type.Object({ self: Type.String(), orders: Type.String(), rejectedRows: Type.String() }),
+});
+
+export const rejectedRowsQuery = Type.Object({ cursor, limit: limit(100) }, { additionalProperties: false });
+
+export const rejectedRowsPage = Type.Object({
+  items: Type.Array(
+    Type.Object({
+      line: Type.Integer({ description: 'the number of its first line in the file, from 1' }),
+      orderId: Type.Union([Type.String(), Type.Null()]),
+      expected: Type.String(),
+      got: Type.String(),
+    }),
+  ),
+  nextCursor,
 });
 
 export const dryRunVerdicts = Type.Object({
@@ -130,6 +174,7 @@ export const noticeProgress = Type.Object({
   path,
   orders,
   duplicates,
+  rejectedRows: Type.Optional(rejectedRows),
   counts: Type.Object({
     rejected: Type.Integer(),
     delayed: Type.Integer(),

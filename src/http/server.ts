@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Value } from 'typebox/value';
-import { v7 } from 'uuid';
 import { operatorOf } from '../store/operators.ts';
-import { sellerOf } from '../store/sellers.ts';
+import { sellersOf } from '../store/sellers.ts';
+import type { Sql } from '../store/store.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readJsonOnly, refuseLargeBody } from './body.ts';
 import type { DryRunOptions } from './dry-run.ts';
@@ -13,7 +14,11 @@ import { sendProblem } from './errors.ts';
 import { explain } from './explain.ts';
 import { failureRoutes } from './failed/failures.ts';
 import { type OperationRouteOptions, operationRoutes } from './failed/operations.ts';
+import { createGroups } from './groups.ts';
 import { type HealthOptions, healthRoutes } from './health.ts';
+import type { ImportsOptions } from './import/imports.ts';
+import { rejectedRowRoutes } from './import/rejectedRows.ts';
+import { importRoutes } from './import/routes.ts';
 import { createIntake, type IntakeOptions } from './intake.ts';
 import { noticeRoutes } from './notices.ts';
 import { outcomeRoutes } from './outcomes.ts';
@@ -22,6 +27,7 @@ import { invalidRequest, Problem, problemTypes } from './problem.ts';
 /** All that the API needs from the rest of the program. */
 export interface ServerOptions
   extends Omit<IntakeOptions, 'log'>,
+    Omit<ImportsOptions, 'log'>,
     Omit<DryRunOptions, 'store'>,
     OperationRouteOptions,
     HealthOptions {
@@ -42,10 +48,11 @@ export interface ServerOptions
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
+  const { importLimit = 1024 ** 3 } = options;
   const app: FastifyInstance = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: () => v7(),
+    genReqId: () => randomUUID(),
     bodyLimit,
     routerOptions: { maxParamLength: 500 },
     frameworkErrors: (error, request, reply) => {
@@ -69,18 +76,24 @@ export function createServer(options: ServerOptions): FastifyInstance {
     healthRoutes(routes, options);
     documentRoutes(routes);
   });
+  const authenticateSeller = createAuthenticate({
+    holderOf: sellerLookup(store),
+    welcome: (request, sellerId) => {
+      request.sellerId = sellerId;
+    },
+    now: options.now,
+  });
   app.register(async (routes) => {
-    const authenticate = createAuthenticate({
-      holderOf: (key) => sellerOf(store, key),
-      welcome: (request, sellerId) => {
-        request.sellerId = sellerId;
-      },
-      now: options.now,
-    });
-    routes.addHook('onRequest', authenticate);
+    routes.addHook('onRequest', authenticateSeller);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
+    rejectedRowRoutes(routes, store);
+  });
+  app.register(async (routes) => {
+    routes.addHook('onRequest', authenticateSeller);
+    routes.addHook('onRequest', refuseLargeBody(importLimit));
+    importRoutes(routes, options);
   });
   app.register(async (routes) => {
     const authenticate = createAuthenticate({
@@ -97,6 +110,18 @@ export function createServer(options: ServerOptions): FastifyInstance {
     operationRoutes(routes, options);
   });
   return app;
+}
+
+/** Looks sellers up by their keys: a thousand who come at the same time take one question, not a thousand connections. */
+function sellerLookup(db: Sql): (apiKey: string) => Promise<string | undefined> {
+  const groups = createGroups<string, { sellerId: string | undefined }>({
+    run: async (keys) => (await sellersOf(db, keys)).map((sellerId) => ({ sellerId })),
+    sizeOf: () => 1,
+    maxSize: 1_000,
+    maxItems: 1_000,
+    inFlight: 1,
+  });
+  return async (apiKey) => (await groups.add(apiKey)).sellerId;
 }
 
 const openapi = {

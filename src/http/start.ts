@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config/schema.ts';
+import { stepNamesOf } from '../config/topology.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Broker } from '../pipeline/broker/broker.ts';
 import { publishToFirst } from '../pipeline/pipeline.ts';
@@ -52,12 +53,14 @@ export async function startApi(
     chunkSize: config.pipeline.chunkSize,
     retryAfterSeconds: config.http.retryAfterSeconds,
     limits: config.limits,
-    steps: Object.keys(config.steps),
+    steps: stepNamesOf(config),
     undoDays: config.failures.undoDays,
     today: services.today,
     now: services.now,
     bodyLimit: config.http.bodyLimitBytes,
     maxOrders: config.limits.maxOrdersPerNotice,
+    importLimit: config.http.importLimitBytes,
+    importMaxOrders: config.http.importMaxOrders,
     checks: {
       postgres: () => ping(store),
       rabbitmq: async () => {

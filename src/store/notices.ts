@@ -29,14 +29,16 @@ export interface NewNotice {
   /** There, with `bodyHash`, if the request named one. */
   idempotencyKey?: string | undefined;
   bodyHash?: Buffer | undefined;
+  /** More of its orders are still to come; default false. */
+  receiving?: boolean;
 }
 
 /** Writes a notice; call it in the transaction that writes its chunks. */
 export async function insertNotice(tx: Tx, notice: NewNotice): Promise<void> {
   await tx.query(
     `insert into notices (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date,
-                          orders, duplicates, idempotency_key, body_hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+                          orders, duplicates, idempotency_key, body_hash, received_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $13 then null else now() end)`,
     [
       notice.noticeId,
       notice.sellerId,
@@ -50,6 +52,7 @@ export async function insertNotice(tx: Tx, notice: NewNotice): Promise<void> {
       notice.duplicates,
       notice.idempotencyKey ?? null,
       notice.bodyHash ?? null,
+      notice.receiving ?? false,
     ],
   );
 }
@@ -80,11 +83,16 @@ export async function noticeOfKey(
 /** How far a notice is, as the ledger has it. */
 export interface NoticeProgress {
   noticeId: string;
-  /** `accepted` while the ledger has none of its orders, `settled` when none is left to be settled. */
-  state: 'accepted' | 'settling' | 'settled';
+  /**
+   * `receiving` while the file of an import is still coming in, and `orders` grows; else `accepted` while the ledger
+   * has none of its orders, `settled` when none is left to be settled.
+   */
+  state: 'receiving' | 'accepted' | 'settling' | 'settled';
   path: string;
   orders: number;
   duplicates: number;
+  /** Of an import: rows of its file that can't be used. */
+  rejectedRows?: number;
   counts: Record<LedgerState, number>;
   /** How many were rejected, by reason; only reasons that occurred. */
   rejectReasons: Record<string, number>;
@@ -95,6 +103,9 @@ export interface NoticeProgress {
 
 interface ProgressRow
   extends Pick<NoticeProgress, 'noticeId' | 'path' | 'orders' | 'duplicates' | 'acceptedAt'> {
+  receiving: boolean;
+  /** Null if it is no import. */
+  rejectedRows: number | null;
   /** Null if the ledger has no order of the notice. */
   state: LedgerState | null;
   rejectReason: string | null;
@@ -110,8 +121,9 @@ export async function noticeProgress(
 ): Promise<NoticeProgress | undefined> {
   const rows = await db.query<ProgressRow>(
     `select n.notice_id "noticeId", n.path, n.orders, n.duplicates, n.accepted_at "acceptedAt",
+            n.received_at is null receiving, i.rejected_rows "rejectedRows",
             l.state, l.reject_reason "rejectReason", l.count, l.last_settled_at "lastSettledAt"
-     from notices n left join lateral (
+     from notices n left join imports i using (notice_id) left join lateral (
        select state, reject_reason, count(*)::int count, max(settled_at) last_settled_at
        from ledger where notice_id = n.notice_id group by state, reject_reason
      ) l on true
@@ -135,19 +147,30 @@ function progressOf(notice: ProgressRow, rows: ProgressRow[]): NoticeProgress {
       settledAt = lastSettledAt;
   }
   const known = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const state = known === 0 ? 'accepted' : known - counts.delayed < notice.orders ? 'settling' : 'settled';
-  const { noticeId, path, orders, duplicates, acceptedAt } = notice;
+  const state = stateOf(notice, known, counts.delayed);
+  const { noticeId, path, orders, duplicates, rejectedRows, acceptedAt } = notice;
   return {
     noticeId,
     state,
     path,
     orders,
     duplicates,
+    ...(rejectedRows !== null && { rejectedRows }),
     counts,
     rejectReasons,
     acceptedAt,
     settledAt: state === 'settled' ? settledAt : null,
   };
+}
+
+function stateOf(
+  { receiving, orders }: ProgressRow,
+  known: number,
+  delayed: number,
+): NoticeProgress['state'] {
+  if (receiving) return 'receiving';
+  if (known === 0) return 'accepted';
+  return known - delayed < orders ? 'settling' : 'settled';
 }
 
 /** A notice in a seller's list. */

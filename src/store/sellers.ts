@@ -24,11 +24,18 @@ export async function addApiKey(db: Sql, sellerId: string): Promise<string> {
   return apiKey;
 }
 
+/** Tells whose keys these are, in their order; undefined for one that is nobody's, or was revoked. */
+export async function sellersOf(db: Sql, apiKeys: readonly string[]): Promise<(string | undefined)[]> {
+  const hashes = apiKeys.map(hashOf);
+  const rows = await db.query<{ hash: Buffer; sellerId: string }>(
+    `select key_hash as hash, seller_id as "sellerId" from api_keys where key_hash = any($1) and revoked_at is null`,
+    [hashes],
+  );
+  const sellers = new Map(rows.map(({ hash, sellerId }) => [hash.toString('hex'), sellerId]));
+  return hashes.map((hash) => sellers.get(hash.toString('hex')));
+}
+
 /** Tells whose key this is; undefined if it is nobody's, or was revoked. */
 export async function sellerOf(db: Sql, apiKey: string): Promise<string | undefined> {
-  const rows = await db.query<{ seller_id: string }>(
-    'select seller_id from api_keys where key_hash = $1 and revoked_at is null',
-    [hashOf(apiKey)],
-  );
-  return rows[0]?.seller_id;
+  return (await sellersOf(db, [apiKey]))[0];
 }

@@ -22,6 +22,8 @@ export interface Store extends Sql {
   readonly log: Log;
   /** A connection outside the pool, for what holds one long (locks, migrations). */
   newClient(): Client;
+  /** Makes all connections of the pool, so that the first burst need not wait for them. */
+  warm(): Promise<void>;
   /** Waits for what runs, then closes all connections. */
   close(): Promise<void>;
 }
@@ -67,6 +69,8 @@ export function openStore(options: StoreOptions): Store {
   const pool = new Pool({
     ...connection,
     max: poolSize,
+    // Once made they stay: making one takes longest when there is most to do.
+    min: poolSize,
     statement_timeout: statementTimeoutMs,
     // Ours ends later than Postgres's: it only speaks up where Postgres has gone silent altogether.
     query_timeout: statementTimeoutMs + 2_000,
@@ -77,6 +81,10 @@ export function openStore(options: StoreOptions): Store {
     log,
     newClient: () => new Client(connection),
     ...sqlOver((query) => blamed(pool.query(query))),
+    async warm() {
+      const clients = await Promise.allSettled(Array.from({ length: poolSize }, () => pool.connect()));
+      for (const client of clients) if (client.status === 'fulfilled') client.value.release();
+    },
     close: () => pool.end(),
   };
 }

@@ -72,6 +72,7 @@ describe('/openapi.json', () => {
         'get /v1/delay-notices',
         'get /v1/delay-notices/{id}',
         'get /v1/delay-notices/{id}/orders',
+        'get /v1/delay-notices/{id}/rejected-rows',
         'get /v1/failed/groups',
         'get /v1/failed/groups/{id}',
         'get /v1/failed/messages',
@@ -80,6 +81,7 @@ describe('/openapi.json', () => {
         'get /v1/failed/operations/{id}',
         'get /v1/failed/operations/{id}/messages',
         'post /v1/delay-notices',
+        'post /v1/delay-notices/import',
         'post /v1/failed/discards',
         'post /v1/failed/messages/{id}/edit',
         'post /v1/failed/messages/{id}/look',
@@ -96,6 +98,8 @@ describe('/openapi.json', () => {
       'get /v1/delay-notices': ['400', '401', '500', '503'],
       'get /v1/delay-notices/{id}': ['401', '404', '500', '503'],
       'get /v1/delay-notices/{id}/orders': ['400', '401', '404', '500', '503'],
+      'get /v1/delay-notices/{id}/rejected-rows': ['400', '401', '404', '500', '503'],
+      'post /v1/delay-notices/import': ['400', '401', '409', '413', '415', '422', '500', '503'],
       'get /v1/failed/groups': ['400', '401', '500', '503'],
       'get /v1/failed/groups/{id}': ['401', '404', '500', '503'],
       'get /v1/failed/messages': ['400', '401', '500', '503'],
@@ -128,6 +132,15 @@ describe('/openapi.json', () => {
       const key = name.includes('/v1/failed') ? 'operatorKey' : 'apiKey';
       assert.deepEqual(operation.security, [{ [key]: [] }], name);
     }
+  });
+
+  it('describes the two kinds of files that may be imported', () => {
+    const post = document.paths['/v1/delay-notices/import']?.['post'];
+    assert.deepEqual(Object.keys(post?.requestBody?.content ?? {}), ['text/csv', 'application/x-ndjson']);
+    assert.deepEqual(
+      post?.parameters?.map((parameter) => `${parameter.in} ${parameter.name}`),
+      ['header idempotency-key'],
+    );
   });
 
   it('describes the body, the dry run and the Idempotency-Key of a notice', () => {

@@ -36,8 +36,7 @@ export class DistinctOrders {
     const mark = wish | 1;
     const there = shard.words[at + 4];
     if (there !== 0) return there === mark >>> 0 ? 'repeat' : 'conflict';
-    shard.words.set(this.#hash, at);
-    shard.words[at + 4] = mark;
+    put(shard.words, at, this.#hash, 0, mark);
     shard.used++;
     this.size++;
     if (shard.used > shard.slots * fullest) grow(shard);
@@ -83,8 +82,17 @@ function grow(shard: Shard): void {
   const bigger = shardOf(Math.ceil(shard.slots * 1.5));
   for (let at = 0; at < shard.words.length; at += width) {
     if (shard.words[at + 4] === 0) continue;
-    bigger.words.set(shard.words.subarray(at, at + width), placeOf(bigger, shard.words, at));
+    put(bigger.words, placeOf(bigger, shard.words, at), shard.words, at, shard.words[at + 4] ?? 0);
   }
   shard.words = bigger.words;
   shard.slots = bigger.slots;
+}
+
+/** Word by word: `set` is many times slower for so few. */
+function put(words: Uint32Array, at: number, key: Uint32Array, from: number, mark: number): void {
+  words[at] = key[from] ?? 0;
+  words[at + 1] = key[from + 1] ?? 0;
+  words[at + 2] = key[from + 2] ?? 0;
+  words[at + 3] = key[from + 3] ?? 0;
+  words[at + 4] = mark;
 }

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { createAdmission } from '../../src/http/admission.ts';
+import { Problem } from '../../src/http/problem.ts';
+
+describe('Admission', () => {
+  const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
+  /** Comes with a body of so many bytes, or of a length that nobody told; gives what ends it. */
+  async function come(admit: ReturnType<typeof make>, length?: number): Promise<() => void> {
+    const raw = new EventEmitter();
+    const headers = length === undefined ? {} : { 'content-length': String(length) };
+    await admit({ headers } as FastifyRequest, { raw } as unknown as FastifyReply);
+    return () => raw.emit('close');
+  }
+  const isRefused = (error: unknown) =>
+    error instanceof Problem && error.type === 'unavailable' && error.headers['retry-after'] === '7';
+
+  it('lets so many in at once, and another one when one has ended', async () => {
+    const admit = make();
+    const [end] = await Promise.all([come(admit, 1), come(admit, 1), come(admit, 1)]);
+    await assert.rejects(come(admit, 1), isRefused);
+    end?.();
+    await come(admit, 1);
+    await assert.rejects(come(admit, 1), isRefused);
+  });
+
+  it('lets bodies of so many bytes in, whatever their number', async () => {
+    const admit = make();
+    const end = await come(admit, 60);
+    await assert.rejects(come(admit, 41), isRefused);
+    await come(admit, 40);
+    end();
+    await come(admit, 60);
+  });
+
+  it('reckons with the largest where the length is not told, and never more than is read', async () => {
+    const admit = make();
+    const end = await come(admit);
+    await assert.rejects(come(admit, 21), isRefused);
+    await come(admit, 20);
+    end();
+    await come(admit, 1_000_000);
+  });
+
+  it('lets one in that is alone, however large', async () => {
+    const admit = createAdmission({ maxRequests: 3, maxBytes: 10, bodyLimit: 80, retryAfterSeconds: 7 });
+    await come(admit, 80);
+    await assert.rejects(come(admit, 1), isRefused);
+  });
+});
