@@ -1,7 +1,9 @@
 import type { Config } from '../config/schema.ts';
+import { stepNamesOf, topologyOf } from '../config/topology.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Broker } from '../pipeline/broker/broker.ts';
 import type { PipelineObserver } from '../pipeline/observer.ts';
+import { stepsOf } from '../pipeline/topology.ts';
 import type { Log, Store } from '../store/store.ts';
 import type { Channel } from './channel.ts';
 import { logChannel } from './logged.ts';
@@ -25,7 +27,7 @@ export interface Alerts {
  * storms of retries. It belongs into every process; all of them need the same settings.
  */
 export function startAlerts(
-  config: Pick<Config, 'alerts' | 'steps' | 'lanes'>,
+  config: Pick<Config, 'alerts' | 'steps' | 'lanes' | 'feed'>,
   parts: { store: Store; broker?: Broker | undefined; metrics: Metrics; log: Log },
 ): Alerts {
   const { store, broker, metrics, log } = parts;
@@ -34,8 +36,8 @@ export function startAlerts(
   const running = [startSender({ ...settings, store, channels: channelsOf(settings, log), metrics, log })];
   if (broker)
     running.push(
-      startQueueMonitor({ ...settings, store, broker, steps: Object.keys(config.steps), log }),
-      startStormMonitor({ ...settings, store, broker, watch, lanes: Object.keys(config.lanes), log }),
+      startQueueMonitor({ ...settings, store, broker, steps: stepNamesOf(config), log }),
+      startStormMonitor({ ...settings, store, broker, watch, lanesOf: lanesOf(config), log }),
     );
   return {
     watching: (observer) => watch.watching(observer),
@@ -43,6 +45,12 @@ export function startAlerts(
       await Promise.all(running.map((each) => each.stop()));
     },
   };
+}
+
+/** Makes the function that names the lanes of a step. */
+function lanesOf(config: Parameters<typeof topologyOf>[0]): (step: string) => readonly string[] {
+  const lanes = new Map(stepsOf(topologyOf(config)).map((step) => [step.name, step.lanes]));
+  return (step) => lanes.get(step) ?? [];
 }
 
 function channelsOf({ slackUrl, webhookUrl, webhookSecret }: Config['alerts'], log: Log): Channel[] {

@@ -9,7 +9,8 @@ export interface StormMonitorOptions {
   store: Store;
   broker: Pick<Broker, 'depth'>;
   watch: StormWatch;
-  lanes: readonly string[];
+  /** The lanes that a step has. */
+  lanesOf: (step: string) => readonly string[];
   /** How often it looks, in ms. */
   checkMs: number;
   /** So long no second alert is raised for a step, in ms; default an hour. */
@@ -19,10 +20,10 @@ export interface StormMonitorOptions {
 
 /** Looks for storms of retries, and raises `retriable storm` for them: once an hour and step, of all processes. */
 export function startStormMonitor(options: StormMonitorOptions): Running {
-  const { store, broker, watch, lanes, checkMs, againMs = 3_600_000, log } = options;
+  const { store, broker, watch, lanesOf, checkMs, againMs = 3_600_000, log } = options;
 
   const messagesWait = async (step: string) => {
-    for (const queue of [...lanes.map((lane) => queueOf(step, lane)), retriableQueueOf(step)])
+    for (const queue of [...lanesOf(step).map((lane) => queueOf(step, lane)), retriableQueueOf(step)])
       if ((await broker.depth(queue)) > 0) return true;
     return false;
   };

@@ -4,6 +4,7 @@ import { parse } from 'yaml';
 import { masked } from '../masking.ts';
 import { applyEnvironment, variableOf } from './environment.ts';
 import { type Config, ConfigSchema } from './schema.ts';
+import { feedStep } from './topology.ts';
 
 type Tree = { [key: string]: unknown };
 
@@ -103,6 +104,12 @@ function contradictions(config: Config): string[] {
   if (!Object.values(config.lanes).some((lane) => lane.maxOrders === undefined))
     problems.push('lanes: one lane must have no maxOrders, or large notices have nowhere to travel');
   if (Object.keys(config.steps).length === 0) problems.push('steps: expected at least one step');
+  if (config.steps[feedStep])
+    problems.push(`steps.${feedStep}: this is the name of the order feed; give the step another one`);
+  if (config.feed.consumers.min > config.feed.consumers.max)
+    problems.push(
+      `feed.consumers: min ${config.feed.consumers.min} is more than max ${config.feed.consumers.max}`,
+    );
   for (const [step, { lanes: own }] of Object.entries(config.steps)) {
     for (const lane of lanes)
       if (!own[lane])

@@ -15,36 +15,31 @@ const SwitchValue = Type.Union([
   Type.Array(Type.Unknown()),
 ]);
 
-const Lane = Type.Object(
-  {
-    prefetch: count('messages RabbitMQ hands a consuming actor before it wants an ack'),
-    batch: Type.Object(
-      { size: count('orders that fill a batch'), waitMs: ms('how long a batch waits to be filled') },
-      closed,
-    ),
-    consumers: Type.Object(
-      { min: count('consuming actors there always are'), max: count('consuming actors at most') },
-      closed,
-    ),
-  },
-  closed,
-);
+const lane = {
+  prefetch: count('messages RabbitMQ hands a consuming actor before it wants an ack'),
+  batch: Type.Object(
+    { size: count('orders that fill a batch'), waitMs: ms('how long a batch waits to be filled') },
+    closed,
+  ),
+  consumers: Type.Object(
+    { min: count('consuming actors there always are'), max: count('consuming actors at most') },
+    closed,
+  ),
+};
 
-const Step = Type.Object(
-  {
-    retryMs: ms('how long a message waits in <step>.retriable', 1),
-    maxAttempts: count('tries until an order that fails by itself is given up'),
-    circuit: Type.Object(
-      {
-        failures: count('infrastructure errors in a row that open the circuit'),
-        probeMs: ms('how long an open circuit waits before each probe', 1),
-      },
-      closed,
-    ),
-    lanes: Type.Record(Type.String(), Lane),
-  },
-  closed,
-);
+const step = {
+  retryMs: ms('how long a message waits in <step>.retriable', 1),
+  maxAttempts: count('tries until an order that fails by itself is given up'),
+  circuit: Type.Object(
+    {
+      failures: count('infrastructure errors in a row that open the circuit'),
+      probeMs: ms('how long an open circuit waits before each probe', 1),
+    },
+    closed,
+  ),
+};
+
+const Step = Type.Object({ ...step, lanes: Type.Record(Type.String(), Type.Object(lane, closed)) }, closed);
 
 /** Every setting with its type and its meaning; the defaults stand in `config/default.yaml` and nowhere else. */
 export const ConfigSchema = Type.Object(
@@ -85,6 +80,8 @@ export const ConfigSchema = Type.Object(
         host: Type.String({ minLength: 1, description: 'address to listen on' }),
         port: Type.Integer({ minimum: 0, maximum: 65_535, description: 'port to listen on; 0: a free one' }),
         bodyLimitBytes: count('largest request body, in bytes', 1024),
+        importLimitBytes: count('largest file to import, unpacked, in bytes', 1024),
+        importMaxOrders: count('orders that one file to import may name; rows beyond are rejected'),
         retryAfterSeconds: count('what a 503 tells the seller to wait, in seconds'),
       },
       closed,
@@ -159,6 +156,7 @@ export const ConfigSchema = Type.Object(
       closed,
     ),
     steps: Type.Record(Type.String(), Step),
+    feed: Type.Object({ ...step, ...lane }, closed),
     failures: Type.Object(
       {
         batchSize: count('failed messages recorded at once'),

@@ -1,5 +1,5 @@
 import type { Static } from 'typebox';
-import { exchanges, type QueueDeclaration, queuesOf, type TopologyOptions } from '../pipeline/topology.ts';
+import { exchangesOf, type QueueDeclaration, queuesOf, type TopologyOptions } from '../pipeline/topology.ts';
 import { asked } from './asked.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { Bindings, Exchanges, type Management, Queues } from './management.ts';
@@ -14,20 +14,23 @@ export async function declaredFindings(
   const queues = queuesOf(topology);
   const findings = await Promise.all([
     asked(management, 'exchanges', async () =>
-      exchangeFindings(await management.ask(`exchanges/${vhost}?columns=name,type,durable`, Exchanges)),
+      exchangeFindings(
+        exchangesOf(topology),
+        await management.ask(`exchanges/${vhost}?columns=name,type,durable`, Exchanges),
+      ),
     ),
     asked(management, 'arguments', async () =>
       argumentFindings(queues, await management.ask(`queues/${vhost}?columns=name,arguments`, Queues)),
     ),
     asked(management, 'bindings', async () =>
-      bindingFindings(queues, await management.ask(`bindings/${vhost}`, Bindings)),
+      bindingFindings(topology, await management.ask(`bindings/${vhost}`, Bindings)),
     ),
   ]);
   return findings.flat();
 }
 
-function exchangeFindings(found: Static<typeof Exchanges>): Finding[] {
-  const ours = found.filter(({ name }) => (Object.values(exchanges) as string[]).includes(name));
+function exchangeFindings(declared: readonly string[], found: Static<typeof Exchanges>): Finding[] {
+  const ours = found.filter(({ name }) => declared.includes(name));
   const findings = ours
     .filter(({ type, durable }) => type !== 'topic' || !durable)
     .map(({ name, type, durable }) =>
@@ -69,7 +72,8 @@ const said = (value: unknown) => (value === undefined ? 'not set' : `= ${JSON.st
 const keyOf = (source: string, destination: string, key: string) =>
   JSON.stringify([source, destination, key]);
 
-function bindingFindings(declared: readonly QueueDeclaration[], found: Static<typeof Bindings>): Finding[] {
+function bindingFindings(topology: TopologyOptions, found: Static<typeof Bindings>): Finding[] {
+  const declared = queuesOf(topology);
   const expected = declared.flatMap(({ name, bindings }) =>
     bindings.map(({ exchange, pattern }) => ({
       name,
@@ -78,7 +82,7 @@ function bindingFindings(declared: readonly QueueDeclaration[], found: Static<ty
       key: keyOf(exchange, name, pattern),
     })),
   );
-  const ours = new Set([...declared.map(({ name }) => name), ...Object.values<string>(exchanges)]);
+  const ours = new Set([...declared.map(({ name }) => name), ...exchangesOf(topology)]);
   // Every queue is bound to the default exchange by its name.
   const actual = found
     .filter(({ source, destination }) => source !== '' && (ours.has(source) || ours.has(destination)))

@@ -1,17 +1,20 @@
 import type { Config } from '../config/schema.ts';
+import { topologyOf } from '../config/topology.ts';
 import { type CountedQueue, type InspectedBroker, inspectBroker } from '../pipeline/broker/inspect.ts';
 import {
-  exchanges,
+  exchangesOf,
   failedQueueOf,
   queueOf,
   queuesOf,
   retriableQueueOf,
+  stepsOf,
   type TopologyOptions,
 } from '../pipeline/topology.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { declaredFindings } from './declared.ts';
 import { type Management, managementAt } from './management.ts';
 import { nodeFindings } from './nodes.ts';
+import { pausedTrouble, pausesIn } from './paused.ts';
 import { waitingFindings } from './waiting.ts';
 import { patienceMs } from './within.ts';
 import { counted, reasonOf } from './words.ts';
@@ -19,21 +22,22 @@ import { counted, reasonOf } from './words.ts';
 /** Looks at RabbitMQ: over AMQP what everyone may ask, and over its management API, if that is known, the rest. */
 export async function rabbitmqFindings(config: Config): Promise<Finding[]> {
   if (config.rabbitmq.url === '') return [];
-  const topology: TopologyOptions = { steps: config.steps, lanes: Object.keys(config.lanes) };
+  const topology: TopologyOptions = topologyOf(config);
   const [overAmqp, overManagement] = await Promise.all([
-    amqpFindings(config.rabbitmq.url, topology),
+    amqpFindings(config, topology),
     managementFindings(config.rabbitmq, topology),
   ]);
   return [...overAmqp, ...overManagement];
 }
 
-async function amqpFindings(url: string, topology: TopologyOptions): Promise<Finding[]> {
+async function amqpFindings(config: Config, topology: TopologyOptions): Promise<Finding[]> {
+  const pausing = pausesIn(config);
   const declared = queuesOf(topology).map(({ name }) => name);
   let broker: InspectedBroker;
   try {
-    broker = await inspectBroker(url, {
+    broker = await inspectBroker(config.rabbitmq.url, {
       queues: declared,
-      exchanges: Object.values(exchanges),
+      exchanges: exchangesOf(topology),
       timeoutMs: patienceMs,
     });
   } catch (error) {
@@ -47,6 +51,7 @@ async function amqpFindings(url: string, topology: TopologyOptions): Promise<Fin
       }),
     ];
   }
+  const pauses = await pausing;
   return [
     version(broker),
     ...broker.missingExchanges.map((name) =>
@@ -56,7 +61,7 @@ async function amqpFindings(url: string, topology: TopologyOptions): Promise<Fin
         remedy: redeclare,
       }),
     ),
-    ...Object.keys(topology.steps).flatMap((step) => stepFindings(step, topology.lanes, broker)),
+    ...stepsOf(topology).flatMap(({ name, lanes }) => stepFindings(name, lanes, broker, pauses)),
   ];
 }
 
@@ -73,23 +78,29 @@ function version({ product, version }: InspectedBroker): Finding {
 }
 
 /** Looks at the queues of a step, and at whether somebody empties those that need it. */
-function stepFindings(step: string, lanes: readonly string[], { queues }: InspectedBroker): Finding[] {
+function stepFindings(
+  step: string,
+  lanes: readonly string[],
+  { queues }: InspectedBroker,
+  pauses: Awaited<ReturnType<typeof pausesIn>>,
+): Finding[] {
   const of = (name: string) => queues.get(name) ?? null;
   const idle = lanes.every((lane) => consumersOf(of(queueOf(step, lane))) === 0);
   return [
-    ...lanes.map((lane) =>
-      there(queueOf(step, lane), of(queueOf(step, lane)), ({ consumers }) =>
-        consumers > 0
-          ? undefined
-          : {
-              expected: 'one consumer or more',
-              remedy: idle
-                ? `step ${step} runs nowhere, "chodang start --only ${step}"; or it does, and its circuit is open ` +
-                  'since a server it needs is away: see what is wrong here, and "circuit" in its log'
-                : `restart the process that runs step ${step}: it consumes another lane, and not this one`,
-            },
-      ),
-    ),
+    ...lanes.map((lane) => {
+      const pause = pauses.get(queueOf(step, lane));
+      return there(queueOf(step, lane), of(queueOf(step, lane)), ({ consumers }) => {
+        if (consumers > 0) return undefined;
+        if (pause) return { ...pausedTrouble(pause), status: 'warn' };
+        return {
+          expected: 'one consumer or more',
+          remedy: idle
+            ? `step ${step} runs nowhere, "chodang start --only ${step}"; or it does, and its circuit is open ` +
+              'since a server it needs is away: see what is wrong here, and "circuit" in its log'
+            : `restart the process that runs step ${step}: it consumes another lane, and not this one`,
+        };
+      });
+    }),
     there(retriableQueueOf(step), of(retriableQueueOf(step)), ({ consumers }) =>
       consumers === 0
         ? undefined
@@ -116,7 +127,9 @@ const consumersOf = (queue: CountedQueue | Error | null) =>
 function there(
   name: string,
   queue: CountedQueue | Error | null,
-  judge: (queue: CountedQueue) => { expected: string; remedy: string } | undefined,
+  judge: (
+    queue: CountedQueue,
+  ) => { expected: string; remedy: string; found?: string; status?: 'warn' } | undefined,
 ): Finding {
   const check = `queue ${name}`;
   if (queue === null)
@@ -133,7 +146,9 @@ function there(
     });
   const found = `${counted(queue.ready, 'message')} waiting, ${counted(queue.consumers, 'consumer')}`;
   const trouble = judge(queue);
-  return trouble ? wrong(check, { found, ...trouble }) : ok(check, found);
+  if (!trouble) return ok(check, found);
+  const { found: why, status, ...rest } = trouble;
+  return (status === 'warn' ? warn : wrong)(check, { ...rest, found: why ? `${found}: ${why}` : found });
 }
 
 async function managementFindings(

@@ -1,5 +1,11 @@
 import type { Static } from 'typebox';
-import { failedQueueOf, queueOf, retriableQueueOf, type TopologyOptions } from '../pipeline/topology.ts';
+import {
+  failedQueueOf,
+  queueOf,
+  retriableQueueOf,
+  stepsOf,
+  type TopologyOptions,
+} from '../pipeline/topology.ts';
 import { asked } from './asked.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { type Management, Overview, Queues } from './management.ts';
@@ -29,8 +35,8 @@ const windows = [
 export function waitingFindings(management: Management, topology: TopologyOptions): Promise<Finding[]> {
   return asked(management, 'oldest messages', async () => {
     const watched = await watch(management);
-    const findings = Object.entries(topology.steps).flatMap(([step, { retryMs }]) => [
-      ...topology.lanes.map((lane) =>
+    const findings = stepsOf(topology).flatMap(({ name: step, retryMs, lanes }) => [
+      ...lanes.map((lane) =>
         oldestFinding(watched.get(queueOf(step, lane)), management, { warnMs: 60_000, wrongMs: 600_000 }),
       ),
       oldestRetriableFinding(watched.get(retriableQueueOf(step)), retryMs),

@@ -32,9 +32,25 @@ export interface Publication {
 export const typeOf = (step: string) => `${step}.v1`;
 
 /** Says how messages of a pipeline read, which the engine itself doesn't know. */
-export interface MessageFormat<Header, Item> {
+export type MessageFormat<Header, Item> = (ChunkFormat<Header, Item> | ForeignFormat<Header, Item>) &
+  Names<Header, Item>;
+
+/** The way our own messages are written: `{ "chunks": [ … ] }`, of type `<step>.v1`. */
+interface ChunkFormat<Header, Item> {
   /** Checks one parsed chunk; throws an error that names the field that is wrong. */
   parseChunk(value: unknown): Chunk<Header, Item>;
+}
+
+/** Messages of others, which go on in the form they came in when they wait or fail. Their type is not looked at. */
+interface ForeignFormat<Header, Item> {
+  /** Reads a message into chunks that have items; throws an error that says what is wrong with it as a whole. */
+  read(content: Buffer): Chunk<Header, Item>[];
+  /** Writes what `read` reads. */
+  write(chunks: readonly Chunk<Header, Item>[]): Buffer;
+}
+
+/** What the engine must be able to say of headers and items. */
+interface Names<Header, Item> {
   /** Names a header; items under headers of one name may be packed into one chunk. */
   headerKeyOf(header: Header): string;
   /** Names an item under its header; two of one name are one thing, and only the first runs. */
@@ -54,6 +70,7 @@ export function readChunks<Header, Item>(
   step: string,
   message: { content: Buffer; type: string | undefined },
 ): Chunk<Header, Item>[] {
+  if ('read' in format) return orMalformed(() => format.read(message.content));
   if (message.type !== typeOf(step))
     throw new MalformedError(`expected a message of type ${typeOf(step)}, got ${String(message.type)}`);
   let body: unknown;
@@ -65,12 +82,19 @@ export function readChunks<Header, Item>(
   const chunks = (body as { chunks?: unknown } | null)?.chunks;
   if (!Array.isArray(chunks) || chunks.length === 0)
     throw new MalformedError('expected { "chunks": [ … ] } with at least one chunk');
-  try {
-    return chunks.map((chunk, at) => {
+  return orMalformed(() =>
+    chunks.map((chunk, at) => {
       const parsed = format.parseChunk(chunk);
       if (parsed.items.length === 0) throw new Error(`chunk ${at} has no items: expected at least one`);
       return parsed;
-    });
+    }),
+  );
+}
+
+/** Whatever a format finds wrong with a message is wrong for good. */
+function orMalformed<T>(read: () => T): T {
+  try {
+    return read();
   } catch (cause) {
     throw new MalformedError((cause as Error).message, { cause });
   }
@@ -109,7 +133,9 @@ export function pack<Header, Item>(
       room -= some.length;
     }
   }
-  return messages.map((chunks) => joinChunks(chunks.map((chunk) => JSON.stringify(chunk))));
+  return messages.map((chunks) =>
+    'write' in format ? format.write(chunks) : joinChunks(chunks.map((chunk) => JSON.stringify(chunk))),
+  );
 }
 
 /**
@@ -193,7 +219,11 @@ export function failureHeaders(
     [headerNames.step]: step,
     [headerNames.lane]: lane,
     [headerNames.attempt]: attempt,
-    ...(publishedAt !== undefined && { [headerNames.publishedAt]: new Date(publishedAt).toISOString() }),
+    ...(isTime(publishedAt) && { [headerNames.publishedAt]: new Date(publishedAt).toISOString() }),
     [headerNames.failedAt]: new Date().toISOString(),
   };
 }
+
+/** Others may give ms where AMQP has s, which would be a time that neither Postgres nor a `Date` can write. */
+const isTime = (ms: number | undefined): ms is number =>
+  ms !== undefined && ms >= 0 && ms < 253_402_300_800_000;

@@ -142,14 +142,16 @@ describe('A storm of retries', () => {
     minutes(1, { ran: 100, waited: 50 });
     pipeline.circuit('tms', true, away);
     pipeline.failed('tms', 'bulk', 1, away, 5, {});
-    pipeline.consumers('tms', 'bulk', 2);
+    pipeline.consumers('tms', 'bulk', 2, { from: 1, why: 'deep queue' });
+    pipeline.paused('tms', 'bulk', undefined);
     pipeline.crashed('tms', 'bulk', away);
     assert.deepEqual(seen, {
       batches: [{ step: 'tms', lane: 'bulk', items: 100 }],
       retriable: [{ step: 'tms', items: 50, attempt: 'unchanged' }],
       failed: [{ step: 'tms', items: 1, error: away, attempt: 5 }],
       circuit: [{ step: 'tms', open: true }],
-      consumers: [{ lane: 'bulk', count: 2 }],
+      consumers: [{ lane: 'bulk', from: 1, to: 2, why: 'deep queue' }],
+      paused: [{ lane: 'bulk', by: undefined }],
       crashed: [away],
     });
   });

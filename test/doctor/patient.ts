@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
 import type { Config } from '../../src/config/schema.ts';
+import { topologyOf } from '../../src/config/topology.ts';
 import type { Check, Part } from '../../src/doctor/check.ts';
 import { examine } from '../../src/doctor/doctor.ts';
 import { declareTopology } from '../../src/pipeline/broker/declare.ts';
@@ -63,9 +64,9 @@ export async function onChannel<T>(
 }
 
 /** Declares the topology of these settings, as every process does. */
-export async function declare({ rabbitmq, steps, lanes }: Config): Promise<string[]> {
-  const topology = { steps, lanes: Object.keys(lanes) };
-  const connection = await connect(rabbitmq.url);
+export async function declare(config: Config): Promise<string[]> {
+  const topology = topologyOf(config);
+  const connection = await connect(config.rabbitmq.url);
   try {
     await declareTopology(connection, topology);
   } finally {

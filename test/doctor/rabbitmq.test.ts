@@ -43,8 +43,9 @@ describe('the doctor on RabbitMQ', function () {
     );
     assert.deepEqual(
       troubles(checks).toSorted(),
-      lanes.map((queue) => `rabbitmq: queue ${queue}: wrong`).toSorted(),
+      [...lanes, 'orders.bulk', 'orders.failed'].map((queue) => `rabbitmq: queue ${queue}: wrong`).toSorted(),
     );
+    says(checks, 'queue orders.bulk', 'wrong', /0 consumers/, /"chodang start --only orders"/);
     says(
       checks,
       'queue delay.bulk',

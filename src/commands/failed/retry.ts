@@ -1,4 +1,5 @@
 import type { Config } from '../../config/schema.ts';
+import { stepNamesOf } from '../../config/topology.ts';
 import { foreseeRetry, type RetrySettings, retryFailures } from '../../failures/retry.ts';
 import { today } from '../../rules/dates.ts';
 import { findOperation } from '../../store/failureHistory.ts';
@@ -25,10 +26,10 @@ interface RetryCommandOptions extends ChoiceOptions {
 }
 
 /** What the configuration says that matters to a retry. */
-export const retrySettings = ({ steps, limits, shop }: Config): RetrySettings => ({
-  steps: Object.keys(steps),
-  limits,
-  today: () => today(() => new Date(), shop.timeZone),
+export const retrySettings = (config: Config): RetrySettings => ({
+  steps: stepNamesOf(config),
+  limits: config.limits,
+  today: () => today(() => new Date(), config.shop.timeZone),
 });
 
 /** Retries failures, and follows them to their end. */

@@ -1,5 +1,5 @@
 import type { ChannelModel } from 'amqplib';
-import { exchanges, queuesOf, type TopologyOptions } from '../topology.ts';
+import { exchangesOf, queuesOf, type TopologyOptions } from '../topology.ts';
 import { closeChannel } from './close.ts';
 
 /** Says that a queue or exchange exists with other arguments, which RabbitMQ never changes in place. */
@@ -21,7 +21,7 @@ export async function declareTopology(
   // The same error rejects the call below; without a listener it would end the process.
   channel.on('error', () => undefined);
   try {
-    for (const exchange of Object.values(exchanges))
+    for (const exchange of exchangesOf(topology))
       await channel.assertExchange(exchange, 'topic', { durable: true });
     for (const queue of queuesOf(topology)) {
       await channel.assertQueue(queue.name, { durable: true, arguments: queue.arguments });
