@@ -8,8 +8,16 @@ alter table failures
   add column operation_id bigint,  -- what has it in hand, or had it last
   add column retry_of     bigint,  -- the failure whose retry failed with this one
   add column type         text;    -- the message's own type; null if it had none, or from before it was kept
-create index failures_open on failures (failure_id) where state = 'open';
+-- One for each way to page through failures: what all of them have in common, then the id, all in one direction. Those
+-- of a group in a state are five, of which a failure is in one: where a page ends, an index over all states goes on.
+drop index failures_of_group;
+create index failures_of_group on failures (group_id, failure_id);
+create index failures_by_state on failures (state, failure_id);
 create index failures_open_of_group on failures (group_id, failure_id) where state = 'open';
+create index failures_retrying_of_group on failures (group_id, failure_id) where state = 'retrying';
+create index failures_resolved_of_group on failures (group_id, failure_id) where state = 'resolved';
+create index failures_failed_again_of_group on failures (group_id, failure_id) where state = 'failed_again';
+create index failures_discarded_of_group on failures (group_id, failure_id) where state = 'discarded';
 create index failures_of_retry on failures (retry_of) where retry_of is not null;
 create index failures_closed on failures (state_at) where state in ('resolved', 'failed_again', 'discarded');
 
@@ -52,6 +60,9 @@ create table failure_operation_items (
 create index failure_operation_items_in_hand on failure_operation_items (operation_id, state, failure_id)
   where state in ('waiting', 'sent');
 create index failure_operation_items_of_failure on failure_operation_items (failure_id);
+
+-- When a retry took an order up again that was surely never sent: how old its notification is counts from there.
+alter table ledger add column retried_at timestamptz;
 
 -- A chunk that somebody handed to the legacy run: which retry brought it.
 alter table intake add column retry text;
@@ -97,8 +108,11 @@ create index alert_deliveries_waiting on alert_deliveries (next_at) where delive
 -- Down Migration
 drop table alert_deliveries, alerts, operators, failure_operation_items, failure_operations;
 alter table intake drop column retry;
+alter table ledger drop column retried_at;
 alter table failure_groups
   drop column open, drop column retrying, drop column resolved, drop column failed_again, drop column discarded,
   drop column came_back, drop column closed_at;
 alter table failures
   drop column state, drop column state_at, drop column operation_id, drop column retry_of, drop column type;
+drop index failures_of_group;
+create index failures_of_group on failures (group_id, failure_id desc);

@@ -70,7 +70,8 @@ export async function notify(
   });
   await recordEndings(services.store, endings).catch(async (error: unknown) => {
     // The same notifications are tried again, perhaps by a retry in days: it must know that they may have been sent.
-    if (!(error instanceof InfrastructureError)) await keepSending(services.store, keysOf(toSend), 0);
+    const perhapsSent = toSend.filter((_, i) => !wasNotSent(outcomes[i]));
+    if (!(error instanceof InfrastructureError)) await keepSending(services.store, keysOf(perhapsSent), 0);
     throw error;
   });
   return answers;

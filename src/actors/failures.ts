@@ -1,9 +1,8 @@
+import { record } from '../failures/record.ts';
 import { parseRetryName } from '../failures/retryName.ts';
-import { InfrastructureError } from '../pipeline/errors.ts';
 import type { FailedMessage } from '../pipeline/failed.ts';
-import { Culprit, halve } from '../pipeline/halve.ts';
+import { headerNames } from '../pipeline/message.ts';
 import { failedOrdersOf } from '../rules/salvage.ts';
-import { type Failure, recordFailures } from '../store/failures.ts';
 import type { Log, Store } from '../store/store.ts';
 
 /**
@@ -23,6 +22,7 @@ export default function failures(services: {
   return async (messages) => {
     const all = messages.map((message) => ({
       ...message,
+      headers: withoutError(message),
       retryOf: parseRetryName(message.retry),
       orders: failedOrdersOf(message.content),
     }));
@@ -38,24 +38,12 @@ export default function failures(services: {
   };
 }
 
-/**
- * Records failures, and where one of them can't be (an order id that no index takes, say), that one without its
- * orders: the messages behind it must not wait for it for ever.
- */
-async function record(
-  store: Store,
-  all: readonly Failure[],
-  options: { threshold?: number | undefined },
-): Promise<void> {
-  const run = async (some: readonly Failure[]) => {
-    await recordFailures(store, some, options);
-    return some.map(() => undefined);
+/** The headers but for the error's: those are columns of their own, and most of what there is to keep. */
+function withoutError(message: FailedMessage): Record<string, unknown> {
+  const own: Record<string, unknown> = {
+    [headerNames.errorClass]: message.errorClass,
+    [headerNames.errorMessage]: message.errorMessage,
+    [headerNames.errorStack]: message.errorStack,
   };
-  const results = await halve(all, run, (error) => !(error instanceof InfrastructureError));
-  const culprits = all.filter((_, at) => results[at] instanceof Culprit);
-  await recordFailures(
-    store,
-    culprits.map((failure) => ({ ...failure, orders: [] })),
-    options,
-  );
+  return Object.fromEntries(Object.entries(message.headers).filter(([name, value]) => own[name] !== value));
 }

@@ -1,5 +1,7 @@
+import { feedStep } from '../config/topology.ts';
 import { readChunks } from '../pipeline/message.ts';
 import { type NoticeChunk, noticeFormat } from '../rules/message.ts';
+import { orderEventsIn } from '../rules/orderFormat.ts';
 import { chunksIn } from '../rules/salvage.ts';
 import type { RecordedFailure } from '../store/failures.ts';
 
@@ -10,7 +12,8 @@ export function unreadable({
   body,
 }: Pick<RecordedFailure, 'step' | 'type' | 'body'>): string | undefined {
   try {
-    chunksOf(step, body, type ?? undefined);
+    if (step === feedStep) orderEventsIn(body);
+    else chunksOf(step, body, type ?? undefined);
     return undefined;
   } catch (error) {
     return (error as Error).message;

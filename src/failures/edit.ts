@@ -1,4 +1,6 @@
 import { createTwoFilesPatch } from 'diff';
+import { feedStep } from '../config/topology.ts';
+import { orderEventsIn } from '../rules/orderFormat.ts';
 import { chunksIn } from '../rules/salvage.ts';
 import type { OrderKey } from '../store/batch.ts';
 import { OperationRefused } from '../store/failureOperations.ts';
@@ -16,6 +18,7 @@ import { textOf } from './view.ts';
  */
 export async function checkEdited(db: Sql, failure: RecordedFailure, edited: string): Promise<Buffer> {
   const body = Buffer.from(edited);
+  if (failure.step === feedStep) return checkedEvents(body);
   let chunks: ReturnType<typeof chunksOf>;
   try {
     chunks = chunksOf(failure.step, body);
@@ -44,6 +47,16 @@ export async function checkEdited(db: Sql, failure: RecordedFailure, edited: str
   if (stranger)
     throw new OperationRefused(`Order ${stranger.orderId} is not one of notice ${stranger.noticeId}.`);
   return Buffer.from(JSON.stringify({ chunks: chunksIn(body) }));
+}
+
+/** What the shop tells of its orders belongs to no notice: it only has to be understood. */
+function checkedEvents(body: Buffer): Buffer {
+  try {
+    orderEventsIn(body);
+  } catch (error) {
+    throw new OperationRefused(`The edited message can't be sent: ${(error as Error).message}.`);
+  }
+  return Buffer.from(JSON.stringify(JSON.parse(body.toString())));
 }
 
 /** Writes a message as people edit it: indented JSON, or the text it is. Throws where it is no text at all. */

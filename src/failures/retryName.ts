@@ -14,3 +14,6 @@ export function parseRetryName(text: unknown): RetryName | undefined {
 }
 
 const shape = /^([1-9]\d{0,17})\/([1-9]\d{0,17})$/;
+
+/** The pipeline's header that says of a message that an earlier delivery of it may have got anywhere. */
+export const redeliveredHeader = 'chodang-redelivered';

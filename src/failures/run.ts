@@ -2,13 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import { headerNames, markHeaders, type Publication, publicationTo } from '../pipeline/message.ts';
 import { exchanges } from '../pipeline/topology.ts';
-import { failedOrdersOf } from '../rules/salvage.ts';
-import type { OrderKey } from '../store/batch.ts';
 import { endRetry } from '../store/failureOperations.ts';
 import { withLock } from '../store/lock.ts';
 import {
   finishRetries,
-  ledgerStatesOf,
   markPublished,
   type Resend,
   type RetryEnd,
@@ -20,6 +17,7 @@ import {
   unpublished,
 } from '../store/retrySending.ts';
 import type { Log, Store } from '../store/store.ts';
+import { endsOf, type KnownOrders } from './ends.ts';
 import { createPace, type Pace } from './pace.ts';
 import { retryName } from './retryName.ts';
 
@@ -27,6 +25,8 @@ export interface RetriesOptions {
   store: Store;
   /** Publishes one message and waits for RabbitMQ's confirm. */
   publish: (publication: Publication) => Promise<void>;
+  /** Whether a publish would go through now: if not, what goes to the legacy run need not wait for it. */
+  ready: () => boolean;
   /** The lanes there are; what came in one that is no more goes in the last. */
   lanes: readonly string[];
   log: Log;
@@ -84,12 +84,11 @@ export function startRetries(options: RetriesOptions): { stop(): Promise<void> }
 /** What a process keeps of a retry from one turn to the next; nothing is lost with it. */
 interface Known {
   pace: Pace;
-  /** What is looked for in the ledger for each failure; reading it from the messages each time costs more. */
-  orders: Map<string, OrderKey[]>;
+  orders: KnownOrders;
 }
 
 /** Makes the function that does what there is to do now, for all retries. */
-function createTurn({ store, publish, lanes, log, ended }: RetriesOptions): () => Promise<void> {
+function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions): () => Promise<void> {
   const known = new Map<string, Known>();
 
   return async () => {
@@ -129,6 +128,7 @@ function createTurn({ store, publish, lanes, log, ended }: RetriesOptions): () =
   }
 
   async function publishAll(resends: readonly Resend[]): Promise<void> {
+    if (!ready()) return; // marked as sent, not as published: taken up again
     const confirmed: Resend[] = [];
     const results = await Promise.allSettled(
       resends.map(async (resend) => {
@@ -154,20 +154,7 @@ function createTurn({ store, publish, lanes, log, ended }: RetriesOptions): () =
     const now = { ...retry };
     for (;;) {
       const page = await undecided(store, retry.operationId, { limit: batchSize, after });
-      const keys = page.map(({ failureId, body }) => {
-        const own = orders.get(failureId) ?? failedOrdersOf(body);
-        orders.set(failureId, own);
-        return own;
-      });
-      const states = await ledgerStatesOf(store, keys.flat());
-      let at = 0;
-      const ends = page.flatMap(({ operationId, failureId }, i): RetryEnd[] => {
-        const own = states.slice(at, (at += keys[i]?.length ?? 0));
-        // One without orders tells nothing here: it can only fail again, which its header tells.
-        if (own.length === 0 || own.some((state) => state === undefined || state === 'delayed')) return [];
-        const state = own.includes('failed') ? 'failed_again' : 'resolved';
-        return [{ operationId, failureId, state }];
-      });
+      const ends = await endsOf(store, page, orders);
       await recordEnds(store, ends);
       for (const { failureId, state } of ends) {
         orders.delete(failureId);
@@ -206,6 +193,7 @@ function publicationOf(resend: Resend, lanes: readonly string[]): Publication {
   const redelivered = headers[headerNames.redelivered] === 1;
   const marks = markHeaders({ redelivered, retry: retryName(resend) });
   const publication = publicationTo(exchanges.steps, step, lane, body, marks);
-  if (type !== null) publication.type = type;
+  // AMQP takes no more than 255 bytes; three for each character at most.
+  if (type !== null) publication.type = type.slice(0, 85);
   return publication;
 }

@@ -59,8 +59,11 @@ export function textOf(bytes: Buffer): string | undefined {
   }
 }
 
+/** What people wrote, or what names them: masked as a whole. */
+const written: ReadonlySet<string | undefined> = new Set(['detail', 'customerName']);
+
 function maskedValue(value: unknown, name?: string): unknown {
-  if (typeof value === 'string') return name === 'detail' ? maskedWhole(value) : masked(value);
+  if (typeof value === 'string') return written.has(name) ? maskedWhole(value) : masked(value);
   if (Array.isArray(value)) return value.map((each) => maskedValue(each));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

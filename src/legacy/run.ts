@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
+import { record } from '../failures/record.ts';
 import { parseRetryName } from '../failures/retryName.ts';
-import { notify } from '../notify.ts';
+import { NotSentError, notify } from '../notify.ts';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import { markHeaders } from '../pipeline/message.ts';
 import { type NoticeChunk, parseChunk } from '../rules/message.ts';
@@ -7,7 +9,7 @@ import { type NoticeHeader, type NoticeOrder, wantedDelay } from '../rules/notic
 import { failedOrdersOf } from '../rules/salvage.ts';
 import type { Services } from '../services.ts';
 import { delayOrders } from '../store/delay.ts';
-import { type Failure, recordFailures } from '../store/failures.ts';
+import type { Failure } from '../store/failures.ts';
 import {
   countLegacyAttempt,
   finishLegacyChunk,
@@ -61,7 +63,7 @@ async function runChunk(options: LegacyRunOptions, chunk: LegacyChunk): Promise<
     log.error({ err: error, step: 'legacy', noticeId: chunk.noticeId }, 'a chunk can not be read: given up');
     const body = `{"chunks":[${chunk.chunk}]}`;
     const orders = failedOrdersOf(Buffer.from(body));
-    await recordFailures(store, [failureOf(services, chunk, error as Error, 'unreadable', body, orders)], {
+    await record(store, [failureOf(services, chunk, error as Error, 'unreadable', body, orders)], {
       threshold,
     });
     return finishLegacyChunk(store, chunk);
@@ -84,11 +86,11 @@ async function runChunk(options: LegacyRunOptions, chunk: LegacyChunk): Promise<
     else log.error(fields, 'an order failed, and is given up');
   }
   if (failed.length > 0 && attempt < maxAttempts) return countLegacyAttempt(store, chunk);
-  await recordFailures(
+  await record(
     store,
     failed.map(({ item, error }) => {
       const body = JSON.stringify({ chunks: [{ header, items: [item] }] });
-      return failureOf(services, chunk, error, item.orderId, body, [wantedDelay(header, item)]);
+      return failureOf(services, chunk, error, nameOf(item.orderId), body, [wantedDelay(header, item)]);
     }),
     { threshold },
   );
@@ -104,6 +106,10 @@ async function settle(services: Services, header: NoticeHeader, item: NoticeOrde
   const [answer] = await notify(services, [{ header, item, attempt: 1, redelivered: true }]);
   if (answer && 'error' in answer) throw answer.error;
 }
+
+/** Names an order in the id of its failure. An index takes no key that is longer than a third of a page. */
+const nameOf = (orderId: string) =>
+  orderId.length <= 200 ? orderId : createHash('sha256').update(orderId).digest('hex');
 
 function failureOf(
   services: Services,
@@ -123,7 +129,8 @@ function failureOf(
     errorStack: error.stack,
     attempt: chunk.attempts + 1,
     failedAt: services.now(),
-    headers: markHeaders({ retry: chunk.retry ?? undefined }),
+    // A run before may have been cut off while sending: only what was surely not sent is surely not told.
+    headers: markHeaders({ retry: chunk.retry ?? undefined, redelivered: !(error instanceof NotSentError) }),
     retryOf: parseRetryName(chunk.retry),
     content: Buffer.from(body),
     orders,

@@ -29,7 +29,7 @@ export interface FailedMessage {
 export interface FailedQueuesOptions {
   broker: Broker;
   steps: readonly string[];
-  /** At most so many messages are recorded at once. */
+  /** At most so many messages of one step are recorded in one transaction. */
   batchSize: number;
   /** How long to wait before recording is tried again, in ms. */
   retryMs: number;
@@ -39,7 +39,8 @@ export interface FailedQueuesOptions {
 }
 
 /**
- * Empties every `<step>.failed` into `record`, and acks only after it has resolved.
+ * Empties every `<step>.failed` into `record`, and acks only after it has resolved. Two batches of a queue may be
+ * under way at once.
  *
  * While `record` fails, messages are held and tried again every `retryMs`; the queue keeps the rest.
  */
@@ -52,49 +53,87 @@ export function drainFailedQueues(options: FailedQueuesOptions): { drain(): Prom
   };
 }
 
+/** So many batches of one queue are recorded at once: one is read and written while Postgres has the other. */
+const recordings = 2;
+/** How long to wait for more while nothing is being recorded, in ms; RabbitMQ delivers a few at a time. */
+const gatherMs = 5;
+/** A batch ends where its messages have so many bytes together: one with hundreds of orders weighs as many with one. */
+const batchBytes = 2 * 1_024 * 1_024;
+
 function readFailed(step: string, options: FailedQueuesOptions) {
   const { broker, batchSize, retryMs, record, log } = options;
-  let waiting: Delivery[] = [];
-  let recording: Promise<void> | undefined;
+  const waiting: Delivery[] = [];
+  const recording = new Set<Promise<void>>();
+  let gathering: NodeJS.Timeout | undefined;
   let draining = false;
 
-  const recordAll = async () => {
-    while (waiting.length > 0) {
-      const some = waiting.splice(0, batchSize).filter((delivery) => delivery.alive());
-      while (some.some((delivery) => delivery.alive())) {
-        try {
-          await record(some.map((delivery) => describe(step, delivery)));
-          for (const delivery of some) delivery.ack();
-          break;
-        } catch (error) {
-          log.warn(
-            { err: error, step, messages: some.length },
-            'failed messages could not be recorded; they wait',
-          );
-          if (draining) return;
-          await new Promise((resolve) => setTimeout(resolve, retryMs));
+  const recordOnce = async (some: readonly Delivery[]) => {
+    while (some.some((delivery) => delivery.alive())) {
+      try {
+        await record(some.map((delivery) => describe(step, delivery)));
+        for (const delivery of some) delivery.ack();
+        return;
+      } catch (error) {
+        log.warn(
+          { err: error, step, messages: some.length },
+          'failed messages could not be recorded; they wait',
+        );
+        if (draining) {
+          waiting.length = 0; // RabbitMQ takes back what is not acked: the rest would fail like this
+          return;
         }
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
       }
     }
   };
 
+  const start = () => {
+    const some = takeBatch(waiting, batchSize).filter((delivery) => delivery.alive());
+    const one = recordOnce(some).finally(() => {
+      recording.delete(one);
+      look();
+    });
+    recording.add(one);
+  };
+
+  /** Starts what can be: a full batch beside another one, less than that once it has waited for more. */
+  const look = () => {
+    while (waiting.length >= batchSize && recording.size < recordings) start();
+    if (waiting.length === 0 || recording.size > 0) return;
+    gathering ??= setTimeout(() => {
+      gathering = undefined;
+      if (recording.size === 0 && waiting.length > 0) start();
+      else look();
+    }, gatherMs);
+  };
+
   const subscription = broker.subscribe(failedQueueOf(step), (delivery) => {
     waiting.push(delivery);
-    // All that arrives in this turn of the loop makes one batch.
-    recording ??= new Promise<void>((resolve) => setImmediate(resolve)).then(recordAll).finally(() => {
-      recording = undefined;
-    });
+    look();
   });
-  subscription.consume(batchSize);
+  subscription.consume(recordings * batchSize);
 
   return {
     async drain() {
       draining = true;
       await subscription.cancel();
-      await recording;
+      while (waiting.length > 0 || recording.size > 0) {
+        if (recording.size === 0) start();
+        await Promise.all(recording);
+      }
+      clearTimeout(gathering);
       await subscription.close();
     },
   };
+}
+
+/** Takes the first of those that wait, at most `batchSize`, and no more of them than `batchBytes` once it has one. */
+function takeBatch(waiting: Delivery[], batchSize: number): Delivery[] {
+  let bytes = 0;
+  const tooMany = waiting.findIndex(
+    ({ content }, at) => at === batchSize || ((bytes += content.length) > batchBytes && at > 0),
+  );
+  return waiting.splice(0, tooMany === -1 ? waiting.length : tooMany);
 }
 
 /** Reads a failed message's headers; one that somebody else put there has few, and is kept all the same. */
@@ -114,7 +153,7 @@ function describe(step: string, delivery: Delivery): FailedMessage {
     errorClass: text(headerNames.errorClass) ?? 'Unknown',
     errorMessage: text(headerNames.errorMessage) ?? 'the message came without an error in its headers',
     errorStack: text(headerNames.errorStack),
-    attempt: Number.isInteger(attempt) ? (attempt as number) : 0,
+    attempt: isCount(attempt) ? attempt : 0,
     publishedAt: time(text(headerNames.publishedAt)),
     failedAt: time(text(headerNames.failedAt) ?? delivery.publishedAt) ?? new Date(),
     headers,
@@ -124,5 +163,11 @@ function describe(step: string, delivery: Delivery): FailedMessage {
 
 function time(value: string | number | undefined): Date | undefined {
   const date = new Date(value ?? Number.NaN);
-  return Number.isNaN(date.getTime()) ? undefined : date;
+  const year = date.getUTCFullYear();
+  // Others may have written it: Postgres must be able to keep what we take over.
+  return year >= 1 && year <= 9_999 ? date : undefined;
 }
+
+/** A number of attempts that Postgres can keep. */
+const isCount = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31;

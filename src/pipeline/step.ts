@@ -75,6 +75,8 @@ export async function receive<Header, Item>(
     };
     const publication = publicationTo(exchanges.failed, step.name, lane, delivery.content, headers);
     if (delivery.type !== undefined) publication.type = delivery.type;
+    // The same id each time, should we die before the ack: then it is the same failure.
+    if (delivery.messageId !== undefined) publication.messageId = delivery.messageId;
     step.observer.failed(step.name, lane, 0, error, attempt, { messageId: delivery.messageId });
     await handOver(step, [publication], [{ delivery, lane, entries: [] }]);
     return undefined;
@@ -101,11 +103,15 @@ export async function runBatch<Header, Item>(
   const waiting = new Map<string, { headers: WaitingHeaders; entries: Entry<Header, Item>[] }>();
   const failing = new Map<string, { error: Error; attempt: number; entries: Entry<Header, Item>[] }>();
   const rejected: Delivery[] = [];
+  const firsts = outcomesOfFirsts(step, parcels, entries);
 
   for (const parcel of parcels) {
-    const outcomes = parcel.entries.map((entry) =>
-      entry === entries[ran] ? outcomeOf(step, entry, answers[ran++]) : done,
-    );
+    const outcomes = parcel.entries.map((entry) => {
+      if (entry !== entries[ran]) return firsts.repeated(entry);
+      const outcome = outcomeOf(step, entry, answers[ran++]);
+      firsts.keep(entry, outcome);
+      return outcome;
+    });
     // The broker moves and counts a message that failed as a whole. It can't for a part of one.
     if (outcomes.every((outcome) => outcome.kind === 'retriable')) {
       rejected.push(parcel.delivery);
@@ -231,6 +237,35 @@ function outcomeOf<Header, Item>(
   if (!answer) throw new Error(`the actor ${step.name} left an entry without an answer`);
   if (answer.kind === 'retriable' && entry.attempt >= step.maxAttempts) return failed(answer.error);
   return answer;
+}
+
+/**
+ * Knows how the first of entries that are the same thing came out, for those that repeat it. A repeat is done with,
+ * unless another retry brought it: that one has to learn that it waits, or fails again.
+ */
+function outcomesOfFirsts<Header, Item>(
+  { format }: Step<Header, Item>,
+  parcels: readonly Parcel<Header, Item>[],
+  entries: readonly Entry<Header, Item>[],
+): {
+  keep(entry: Entry<Header, Item>, outcome: Answer<Item>): void;
+  repeated(entry: Entry<Header, Item>): Answer<Item>;
+} {
+  const known = new Map<string, { outcome: Answer<Item>; retry: string | undefined }>();
+  const keyOf = ({ header, item }: Entry<Header, Item>) =>
+    JSON.stringify([format.headerKeyOf(header), format.itemKeyOf(item)]);
+  // Mostly there are none: then nothing is kept.
+  const hasRepeats = parcels.reduce((sum, parcel) => sum + parcel.entries.length, 0) > entries.length;
+  return {
+    keep(entry, outcome) {
+      if (hasRepeats) known.set(keyOf(entry), { outcome, retry: entry.retry });
+    },
+    repeated(entry) {
+      const first = known.get(keyOf(entry));
+      if (!first || first.retry === entry.retry || first.outcome.kind === 'forward') return done;
+      return first.outcome;
+    },
+  };
 }
 
 /** Keeps the first of entries that are the same thing: a message may have come twice. */

@@ -1,7 +1,9 @@
 import type { FailureKind } from '../failures/fingerprint.ts';
 import { type Alert, raiseAlerts } from './alerts.ts';
+import { column } from './batch.ts';
 import { storable } from './storable.ts';
 import type { Sql, Tx } from './store.ts';
+import { StaleRead } from './unavailable.ts';
 
 /** What became of a failure; `failed_again`: its retry failed, as another failure that has its place now. */
 export const failureStates = ['open', 'retrying', 'resolved', 'failed_again', 'discarded'] as const;
@@ -56,21 +58,29 @@ export async function lockGroups(
   const kinds = [...new Map(failures.map((failure) => [failure.fingerprint, failure])).values()].toSorted(
     (a, b) => (a.fingerprint < b.fingerprint ? -1 : 1),
   );
+  const lock = () =>
+    tx.rows<[fingerprint: string, groupId: string]>(
+      `select fingerprint, group_id from failure_groups
+       where fingerprint = any($1) or group_id = any(array(select group_id from failures where failure_id = any($2)))
+       order by fingerprint for update`,
+      [kinds.map((kind) => kind.fingerprint), failureIds],
+    );
+  const found = new Map(await lock());
+  // Mostly there is none: an insert that meets what is there would use up an id each time.
+  const missing = kinds.filter((kind) => !found.has(kind.fingerprint));
+  if (missing.length === 0) return found;
   await tx.query(insertGroups, [
-    kinds.map((kind) => kind.fingerprint),
-    kinds.map((kind) => storable(kind.step)),
-    kinds.map((kind) => storable(kind.errorClass)),
-    kinds.map((kind) => storable(kind.frame)),
-    kinds.map((kind) => storable(kind.message)),
-    kinds.map((kind) => kind.failedAt),
+    column(missing, (kind) => kind.fingerprint),
+    storable(column(missing, (kind) => kind.step)),
+    storable(column(missing, (kind) => kind.errorClass)),
+    storable(column(missing, (kind) => kind.frame)),
+    storable(column(missing, (kind) => kind.message)),
+    column(missing, (kind) => kind.failedAt.toISOString()),
   ]);
-  const rows = await tx.rows<[fingerprint: string, groupId: string]>(
-    `select fingerprint, group_id from failure_groups
-     where fingerprint = any($1) or group_id = any(array(select group_id from failures where failure_id = any($2)))
-     order by fingerprint for update`,
-    [kinds.map((kind) => kind.fingerprint), failureIds],
-  );
-  return new Map(rows);
+  const groups = new Map(await lock());
+  if (kinds.some(({ fingerprint }) => !groups.has(fingerprint)))
+    throw new StaleRead('a group was removed before it could be locked');
+  return groups;
 }
 
 /** A failure that was added to a group. */
@@ -189,10 +199,11 @@ export async function listFailureGroups(
   { limit = 50, after, states }: GroupFilter = {},
 ): Promise<FailureGroup[]> {
   const [, lastFailedAt, groupId] = /^(.+)\/(\d+)$/.exec(after ?? '') ?? [];
+  // The coalesce hides the states from the planner, which would read and sort all groups where it takes few to have them.
   return db.query<FailureGroup>(
     `${select}
      where ($2::timestamptz is null or (last_failed_at, group_id) < ($2, $3::bigint))
-       and ($4::text[] is null or state = any($4))
+       and ($4::text[] is null or coalesce(state = any($4), false))
      order by last_failed_at desc, group_id desc limit $1`,
     [limit, lastFailedAt, groupId, states],
   );
@@ -221,8 +232,8 @@ async function countNew(
   const pairs = added.flatMap((failure) => namesOf(failure).map((name) => [failure.groupId, name] as const));
   if (pairs.length === 0) return new Map();
   const rows = await tx.rows<[groupId: string, count: number]>(insert, [
-    pairs.map(([groupId]) => groupId),
-    pairs.map(([, name]) => storable(name)),
+    column(pairs, ([groupId]) => groupId),
+    storable(column(pairs, ([, name]) => name)),
   ]);
   return new Map(rows);
 }

@@ -102,58 +102,70 @@ export async function recordFailures(
       all.flatMap(({ retryOf }) => (retryOf ? [retryOf.failureId] : [])),
     );
     const rows = await tx.rows<[step: string, messageId: string, failureId: string]>(insertFailures, [
-      all.map((failure) => failure.step),
-      all.map((failure) => failure.messageId),
-      all.map((failure) => storable(failure.lane)),
-      all.map((failure) => storable(failure.type)),
-      all.map((failure) => storable(failure.errorClass)),
-      all.map((failure) => storable(failure.errorMessage)),
-      all.map((failure) => storable(failure.errorStack)),
-      all.map((failure) => failure.attempt),
-      all.map((failure) => failure.publishedAt),
-      all.map((failure) => failure.failedAt),
-      all.map((failure) => storableJson(failure.headers)),
-      all.map((failure) => failure.content.toString('hex')),
-      all.map((failure) => `{${failure.noticeIds.join(',')}}`),
-      all.map((failure) => column(failure.sellerIds, (sellerId) => sellerId) ?? '{}'),
-      all.map((failure) => failure.orders.length),
-      all.map((failure) => groups.get(failure.fingerprint)),
-      all.map((failure) => failure.retryOf?.failureId),
+      column(all, ({ step }) => step),
+      column(all, ({ messageId }) => messageId),
+      storable(column(all, ({ lane }) => lane)),
+      storable(column(all, ({ type }) => type)),
+      storable(column(all, ({ errorClass }) => errorClass)),
+      storable(column(all, ({ errorMessage }) => errorMessage)),
+      storable(column(all, ({ errorStack }) => errorStack)),
+      column(all, ({ attempt }) => attempt),
+      column(all, ({ publishedAt }) => publishedAt?.toISOString()),
+      column(all, ({ failedAt }) => failedAt.toISOString()),
+      column(all, ({ headers }) => storableJson(headers)),
+      // One parameter, which travels as the bytes it is, and where each begins in it.
+      Buffer.concat(all.map(({ content }) => content)),
+      column(starts(all.map(({ content }) => content.length)), (start) => start),
+      column(all, ({ content }) => content.length),
+      column(all, ({ noticeIds }) => `{${noticeIds.join(',')}}`),
+      column(all, ({ sellerIds }) => column(sellerIds, (sellerId) => sellerId) ?? '{}'),
+      column(all, ({ orders }) => orders.length),
+      column(all, ({ fingerprint }) => groups.get(fingerprint)),
+      column(all, ({ retryOf }) => retryOf?.failureId),
     ]);
     const ids = new Map(rows.map(([step, messageId, failureId]) => [`${step}\0${messageId}`, failureId]));
     const added = all.flatMap((failure) => {
       const key = `${failure.step}\0${failure.messageId}`;
       const failureId = ids.get(key);
       ids.delete(key); // the first of two that came under one id in one batch
-      return failureId === undefined ? [] : [{ ...failure, failureId }];
+      return failureId === undefined ? [] : [{ failure, failureId }];
     });
     await countInGroups(
       tx,
-      added.map((failure) => ({
-        ...failure,
+      added.map(({ failure, failureId }) => ({
         groupId: groups.get(failure.fingerprint) ?? '',
+        failureId,
+        failedAt: failure.failedAt,
         orders: failure.orders.length,
+        noticeIds: failure.noticeIds,
+        sellerIds: failure.sellerIds,
         cameBack: failure.retryOf !== undefined,
       })),
       { locked: groups.values(), threshold },
     );
     const left = await failAgain(
       tx,
-      added.flatMap(({ retryOf }) => retryOf ?? []),
+      added.flatMap(({ failure }) => failure.retryOf ?? []),
     );
     await settleGroups(tx, [...groups.values(), ...left]);
-    const orders = added.flatMap((failure) => failure.orders).filter(isStorable);
+    const orders = added.flatMap(({ failure }) => failure.orders).filter(isStorable);
     if (orders.length > 0)
       await tx.query(fail, [
-        orders.map((order) => order.noticeId),
-        orders.map((order) => order.orderId),
-        orders.map((order) => order.sellerId),
-        orders.map((order) => order.newShipDate),
+        column(orders, ({ noticeId }) => noticeId),
+        column(orders, ({ orderId }) => orderId),
+        column(orders, ({ sellerId }) => sellerId),
+        column(orders, ({ newShipDate }) => newShipDate),
       ]);
   });
 }
 
 const distinct = (texts: readonly string[]) => [...new Set(texts)];
+
+/** Where each of several lengths begins, if they lie one after the other; Postgres counts from 1. */
+function starts(lengths: readonly number[]): number[] {
+  let next = 1;
+  return lengths.map((length) => (next += length) - length);
+}
 
 /** Which failures to list. */
 export interface FailureFilter {
@@ -165,27 +177,40 @@ export interface FailureFilter {
   state?: FailureState | undefined;
 }
 
-/** Lists failures, the newest first. */
+/** Lists failures, the newest first; in a transaction of its own, unless it is given one. */
 export async function listFailures(
   db: Sql,
-  { limit = 100, before, groupId, state }: FailureFilter = {},
+  { limit = 100, before = greatestId, groupId, state }: FailureFilter = {},
 ): Promise<ListedFailure[]> {
-  // Only the conditions that are asked for, so that each is planned with the index made for it.
-  const values: unknown[] = [limit];
-  const where = [
-    ['failure_id <', before],
-    ['group_id =', groupId],
-    // Written out for the partial indexes.
-    ...(state === 'open' ? [] : [['state =', state]]),
-  ]
-    .filter(([, value]) => value !== undefined)
-    .map(([condition, value]) => `${condition} $${values.push(value)}`)
-    .concat(state === 'open' ? ["state = 'open'"] : []);
-  return db.query<ListedFailure>(
-    `select ${listed} from failures ${where.length > 0 ? `where ${where.join(' and ')}` : ''} order by failure_id desc limit $1`,
-    values,
-  );
+  const common = groupId !== undefined ? 'group_id' : state !== undefined ? 'state' : undefined;
+  const where = common ? `(${common}, failure_id) < ($3, $2) and ${common} >= $3` : 'failure_id < $2';
+  const andState = groupId !== undefined && state !== undefined ? 'and state = $4' : '';
+  const order = common ? `${common} desc, failure_id desc` : 'failure_id desc';
+  const read = (from: Sql) =>
+    from.query<ListedFailure>(
+      `select ${listed} from failures where ${where} ${andState} order by ${order} limit $1`,
+      [limit, before, groupId, state].filter((value) => value !== undefined),
+    );
+  if (!isStore(db)) return read(db);
+  return transaction(db, async (tx) => {
+    await tx.query(onlyInOrder);
+    return read(tx);
+  });
 }
+
+/** A transaction that is given may have other plans: those settings would stay with it. */
+const isStore = (db: Sql): db is Store => 'pool' in db;
+/** Comes after every id there is. */
+const greatestId = '9223372036854775807';
+
+/**
+ * A page is a piece of the one index that has its columns in its order, read from where the page before ended. Left to
+ * itself the planner takes another where its statistics are old or none: it reads all failures of a group and sorts
+ * them, or goes through those of all groups, newest first, until it has a page. So what they have in common is a range
+ * here and no `=`, by which any index in the order of ids would do.
+ */
+const onlyInOrder =
+  'set local enable_bitmapscan = off; set local enable_sort = off; set local enable_incremental_sort = off';
 
 /** Finds failures by their ids; those that are not there (any more) are missing from the answer. */
 export const findFailures = (db: Sql, failureIds: readonly string[]): Promise<RecordedFailure[]> =>
@@ -213,12 +238,13 @@ const insertFailures = `
   insert into failures (step, message_id, lane, type, error_class, error_message, error_stack, attempt, published_at,
                         failed_at, headers, body, notice_ids, seller_ids, orders, group_id, retry_of)
   select step, message_id, lane, type, class, message, stack, attempt, published_at, failed_at,
-         headers::jsonb, decode(body, 'hex'), notice_ids::uuid[], seller_ids::text[], orders, group_id, retry_of
+         headers::jsonb, substring($12::bytea from start for length), notice_ids::uuid[], seller_ids::text[], orders,
+         group_id, retry_of
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int[],
-              $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[],
-              $16::bigint[], $17::bigint[])
-    as k (step, message_id, lane, type, class, message, stack, attempt, published_at, failed_at, headers, body,
-          notice_ids, seller_ids, orders, group_id, retry_of)
+              $9::timestamptz[], $10::timestamptz[], $11::text[], $13::int[], $14::int[], $15::text[], $16::text[],
+              $17::int[], $18::bigint[], $19::bigint[])
+    as k (step, message_id, lane, type, class, message, stack, attempt, published_at, failed_at, headers, start,
+          length, notice_ids, seller_ids, orders, group_id, retry_of)
   on conflict (step, message_id) do nothing
   returning step, message_id, failure_id`;
 

@@ -1,4 +1,4 @@
-import { retryName } from '../failures/retryName.ts';
+import { redeliveredHeader, retryName } from '../failures/retryName.ts';
 import { parseChunk } from '../rules/message.ts';
 import { chunksIn, failedOrdersOf, type SalvagedOrder } from '../rules/salvage.ts';
 import {
@@ -84,8 +84,16 @@ export function takeNext(store: Store, operationId: string, limit: number): Prom
       `${selectResends} where i.operation_id = $1 and i.state = 'waiting' order by i.failure_id limit $2`,
       [operationId, limit],
     );
-    const restored = next.flatMap(({ body }) => failedOrdersOf(body)).filter(isStorable);
-    await restoreFailed(tx, restored);
+    await restoreFailed(
+      tx,
+      next.flatMap(({ body, headers }) => {
+        // Surely never sent: the gateway can't have forgotten what it never got.
+        const unsent = headers[redeliveredHeader] !== 1;
+        return failedOrdersOf(body)
+          .filter(isStorable)
+          .map((order) => ({ ...order, unsent }));
+      }),
+    );
     const handedOver = next.filter(({ step }) => operation.path === 'legacy' || step === 'legacy');
     await insertForLegacy(tx, handedOver);
     await tx.query(
@@ -125,8 +133,14 @@ export async function markPublished(
   );
 }
 
-/** Gives orders that are `failed` back the state before it: `delayed`, or no row at all. */
-async function restoreFailed(tx: Tx, orders: readonly SalvagedOrder[]): Promise<void> {
+/**
+ * Gives orders that are `failed` back the state before it: `delayed`, or no row at all. The age of what was surely
+ * never sent counts from now, so that a delivery which is repeated from here on is a young one.
+ */
+async function restoreFailed(
+  tx: Tx,
+  orders: readonly (SalvagedOrder & { unsent: boolean })[],
+): Promise<void> {
   if (orders.length === 0) return;
   const columns = keyColumns(orders);
   // The coalesce hides the state from the planner; see sending.ts.
@@ -137,9 +151,11 @@ async function restoreFailed(tx: Tx, orders: readonly SalvagedOrder[]): Promise<
     columns,
   );
   await tx.query(
-    `update ledger l set state = l.failed_from, failed_from = null, settled_at = null
-     from ${batchOf()} k where ${those}`,
-    columns,
+    `update ledger l
+     set state = l.failed_from, failed_from = null, settled_at = null,
+         retried_at = case when k.unsent then now() else l.retried_at end
+     from ${batchOf({ unsent: 'boolean' })} k where ${those}`,
+    [...columns, column(orders, ({ unsent }) => String(unsent))],
   );
 }
 
@@ -177,6 +193,7 @@ async function insertForLegacy(tx: Tx, resends: readonly Resend[]): Promise<void
 export interface Undecided {
   operationId: string;
   failureId: string;
+  step: string;
   body: Buffer;
 }
 
@@ -187,7 +204,7 @@ export function undecided(
   { limit, after }: { limit: number; after: string },
 ): Promise<Undecided[]> {
   return db.query<Undecided>(
-    `select i.operation_id as "operationId", i.failure_id as "failureId", coalesce(i.body, f.body) as body
+    `select i.operation_id as "operationId", i.failure_id as "failureId", f.step, coalesce(i.body, f.body) as body
      from failure_operation_items i join failures f using (failure_id)
      where i.operation_id = $1 and i.state = 'sent' and i.published_at is not null and i.failure_id > $3
      order by i.failure_id limit $2`,

@@ -14,7 +14,7 @@ export interface ToSend {
   order: Pick<Order, 'status' | 'lastNoticeId'> | undefined;
   oldShipDate: ShipDate;
   newShipDate: ShipDate;
-  /** How long ago the row was written, in ms, by Postgres's clock; undefined unless it was asked for. */
+  /** How long ago the row was written, or retried, in ms, by Postgres's clock; undefined unless it was asked for. */
   ageMs: number | undefined;
   /** How long ago a send whose outcome may be unknown began, in ms; undefined if none did. */
   sendingForMs: number | undefined;
@@ -56,7 +56,7 @@ const read = `
   ])}
   from ${batchOf()} k
   join lateral (
-    select *, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - created_at) * 1000 end as age,
+    select *, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - coalesce(retried_at, created_at)) * 1000 end as age,
            date_part('epoch', now() - sending_at) * 1000 as sending
     from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0
   ) l on true

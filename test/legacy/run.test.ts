@@ -9,7 +9,14 @@ import type { NoticeHeader } from '../../src/rules/notice.ts';
 import type { Services } from '../../src/services.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import type { Store } from '../../src/store/store.ts';
-import { allFailures, emptyTables, migratedDatabase, statesOf, storeIntake, storeOrders } from '../support/database.ts';
+import {
+  allFailures,
+  emptyTables,
+  migratedDatabase,
+  statesOf,
+  storeIntake,
+  storeOrders,
+} from '../support/database.ts';
 import { gatewayAway, type ToldGateway, theServices, toldGateway } from '../support/gateway.ts';
 import { aNotice, anEntry } from '../support/makers.ts';
 import { until } from '../support/wait.ts';

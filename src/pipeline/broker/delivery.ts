@@ -19,6 +19,12 @@ export interface Delivery {
   reject(): void;
 }
 
+/** AMQP counts in seconds. What others wrote in milliseconds lies tens of thousands of years ahead: then nobody knows. */
+const publishedAtOf = (timestamp: unknown): number | undefined =>
+  typeof timestamp === 'number' && timestamp > 0 && timestamp < 100_000_000_000
+    ? timestamp * 1_000
+    : undefined;
+
 /** Turns amqplib's message into ours; settling it once more, or on a channel that is gone, does nothing. */
 export function deliveryOf(
   channel: Channel,
@@ -38,7 +44,7 @@ export function deliveryOf(
     routingKey: fields.routingKey,
     type: properties.type as string | undefined,
     messageId: properties.messageId as string | undefined,
-    publishedAt: typeof properties.timestamp === 'number' ? properties.timestamp * 1000 : undefined,
+    publishedAt: publishedAtOf(properties.timestamp),
     headers,
     deliveryCount: deliveryCountOf(headers),
     alive: () => !settled && open(),

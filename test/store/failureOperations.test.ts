@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { failedOrdersOf } from '../../src/rules/salvage.ts';
+import { beginRetry, discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
+import { removeOldFailures } from '../../src/store/failureRetention.ts';
+import { type Failure, recordFailures } from '../../src/store/failures.ts';
+import { takeNext } from '../../src/store/retrySending.ts';
+import type { Store } from '../../src/store/store.ts';
+import { emptyTables, migratedDatabase, statesOf, storeIntake } from '../support/database.ts';
+import { gateAt } from '../support/gate.ts';
+import { groupsAddUp, noneForgotten } from '../support/groups.ts';
+import { aNotice } from '../support/makers.ts';
+import { until } from '../support/wait.ts';
+
+const by = { who: 'kim', why: 'a test' };
+const notice = aNotice();
+const orderIds = ['o-1', 'o-2', 'o-3'];
+
+describe('two operations on the same failures', () => {
+  let store: Store;
+  let url: string;
+  let drop: () => Promise<void>;
+  before(async () => ({ store, url, drop } = await migratedDatabase()));
+  after(() => drop());
+  beforeEach(async () => {
+    await emptyTables(store);
+    await storeIntake(store, notice, [orderIds.map((orderId) => ({ orderId }))]);
+  });
+
+  /** Records failures of one order each, all in one group, and returns their ids. */
+  async function recordedNow(count: number): Promise<string[]> {
+    const header = notice;
+    const failures = orderIds.slice(0, count).map((orderId, at): Failure => {
+      const content = Buffer.from(JSON.stringify({ chunks: [{ header, items: [{ orderId }] }] }));
+      return {
+        step: 'tms',
+        lane: 'bulk',
+        messageId: `n-${at}`,
+        errorClass: 'Error',
+        errorMessage: 'no',
+        errorStack: undefined,
+        attempt: 1,
+        failedAt: new Date(),
+        headers: {},
+        content,
+        orders: failedOrdersOf(content),
+      };
+    });
+    await recordFailures(store, failures);
+    return (await store.rows<[string]>('select failure_id from failures order by 1')).flat();
+  }
+  const begun = async (failureIds: string[], path: 'legacy' | null = null) => {
+    const options = { canary: 0, ratePerSecond: null, stopAfter: 5, path };
+    return (await beginRetry(store, { by, choice: { failureIds }, options })).operationId;
+  };
+  const statesNow = async () =>
+    (await store.rows<[string]>('select state from failures order by failure_id')).flat();
+  /** Waits until somebody stands before a lock. */
+  const somebodyWaits = () =>
+    until(async () => (await store.query(`select from pg_locks where not granted`)).length > 0, {
+      what: 'somebody waits',
+    });
+
+  it('a cancel gives back only what is still unsent once nobody can send any more', async () => {
+    const failureIds = await recordedNow(3);
+    const operationId = await begun(failureIds);
+    // It has looked what waits, and comes to the lock of the group: then two are sent.
+    const holder = await store.pool.connect();
+    await holder.query('begin; select from failure_groups for update');
+    const canceling = endRetry(store, operationId, { state: 'canceled', who: 'lee', why: undefined });
+    await somebodyWaits();
+    assert.equal((await takeNext(store, operationId, 2)).length, 2);
+    await holder.query('commit');
+    holder.release();
+    assert.equal(await canceling, true);
+    assert.deepEqual(await statesNow(), ['retrying', 'retrying', 'open']);
+    assert.deepEqual(await takeNext(store, operationId, 2), [], 'nothing is sent of what was canceled');
+    await groupsAddUp(store);
+    await noneForgotten(store);
+  });
+
+  it('two who hand over chunks of one notice at once give them different numbers', async () => {
+    const [one = '', other = ''] = await recordedNow(2);
+    const operations = [await begun([one], 'legacy'), await begun([other], 'legacy')];
+    const gate = await gateAt(url, { table: 'intake', event: 'insert' });
+    const [first, second] = operations.map((operationId) => takeNext(store, operationId, 1));
+    await gate.held();
+    // The other one has come as far as it can.
+    await until(async () => (await store.query('select from pg_locks where not granted')).length >= 2, {
+      what: 'both wait',
+    });
+    await gate.open();
+    assert.deepEqual(await Promise.all([first, second]), [[], []]);
+    const rows = await store.rows(
+      'select chunk_no, retry from intake where notice_id = $1 order by chunk_no',
+      [notice.noticeId],
+    );
+    assert.deepEqual(
+      rows.map(([number]) => number),
+      [0, 1, 2],
+    );
+    await groupsAddUp(store);
+  });
+
+  it('an undo takes back its own discard, and not a later one of the same failures', async () => {
+    const failureIds = await recordedNow(2);
+    const discard = () => discardFailures(store, { by, choice: { failureIds } });
+    const first = await discard();
+    await undoDiscard(store, first.operationId, { by, withinDays: 1 });
+    const second = await discard();
+    await assert.rejects(
+      undoDiscard(store, first.operationId, { by, withinDays: 1 }),
+      /Nothing of operation \d+ is discarded still/,
+    );
+    assert.deepEqual(await statesNow(), ['discarded', 'discarded']);
+    await groupsAddUp(store);
+    await undoDiscard(store, second.operationId, { by, withinDays: 1 });
+    assert.deepEqual(await statesNow(), ['open', 'open']);
+    await groupsAddUp(store);
+  });
+
+  it('a group is removed while a failure of its kind comes: the failure is recorded, in a group of its own', async () => {
+    const [failureId = ''] = await recordedNow(1);
+    await discardFailures(store, { by, choice: { failureIds: [failureId] } });
+    // The group outlives its last failure, as it does where more are removed than go in one go.
+    await store.query('update failure_groups set closed_at = now()');
+    await store.query(`update failures set state_at = now() - interval '40 days'`);
+    assert.equal(await removeOldFailures(store, { keepDays: 30, limit: 10 }), 1);
+    await store.query(`update failure_groups set closed_at = now() - interval '40 days'`);
+    await store.query('truncate ledger');
+    const gate = await gateAt(url, { table: 'failure_group_notices', event: 'delete' });
+    const removing = removeOldFailures(store, { keepDays: 30, limit: 10 });
+    await gate.held();
+    const recording = recordedNow(1);
+    await until(async () => (await store.query('select from pg_locks where not granted')).length >= 2, {
+      what: 'it waits for the group',
+    });
+    await gate.open();
+    assert.equal(await removing, 0);
+    assert.equal((await recording).length, 1);
+    assert.deepEqual(await statesNow(), ['open']);
+    assert.deepEqual(await statesOf(store, notice), { 'o-1': 'failed' });
+    await groupsAddUp(store);
+  });
+});
