@@ -198,39 +198,45 @@ async function insertItems(
 }
 
 /**
- * Ends a running retry: what was not sent is open again, what was sent goes its way. Returns false if it has ended
- * already.
+ * Ends a running retry: what was not sent is open again, what was sent goes its way. Returns false if there was nothing
+ * to end.
  *
- * `stopped` says that it ended by itself, which developers are alerted to.
+ * `stopped` says that it ended by itself, which developers are alerted to. `sentToo` gives up what was sent and has not
+ * ended as well, also of a retry that is over: RabbitMQ may have lost it. Should it come after all, no harm is done.
  */
 export function endRetry(
   store: Store,
   operationId: string,
-  { state, who, why }: { state: 'stopped' | 'canceled'; who: string | null; why: string | undefined },
+  how: {
+    state: 'stopped' | 'canceled';
+    who: string | null;
+    why: string | undefined;
+    sentToo?: boolean | undefined;
+  },
 ): Promise<boolean> {
-  return transaction(store, async (tx) => {
-    const waiting = await tx.rows<[string]>(
-      `select failure_id from failure_operation_items where operation_id = $1 and state = 'waiting'`,
-      [operationId],
+  const { state, who, why, sentToo = false } = how;
+  const itemsToEnd = (tx: Tx) =>
+    tx.query<{ failureId: string }>(
+      `select failure_id as "failureId" from failure_operation_items where operation_id = $1 and state = any($2)`,
+      [operationId, sentToo ? ['waiting', 'sent'] : ['waiting']],
     );
+  return transaction(store, async (tx) => {
+    const before = await itemsToEnd(tx);
     await lockGroupsOf(
       tx,
-      waiting.map(([failureId]) => failureId),
+      before.map(({ failureId }) => failureId),
     );
     // Under this lock nobody sends: what still waits now is what was never sent.
-    const running = await tx.query(
-      `select from failure_operations where operation_id = $1 and state = 'running' for update`,
+    const [operation] = await tx.query<{ state: OperationState }>(
+      'select state from failure_operations where operation_id = $1 for update',
       [operationId],
     );
-    if (running.length === 0) return false;
-    const unsent = await tx.query<{ failureId: string }>(
-      `select failure_id as "failureId" from failure_operation_items where operation_id = $1 and state = 'waiting'`,
-      [operationId],
-    );
-    await endItems(tx, operationId, unsent, 'canceled');
+    const items = await itemsToEnd(tx);
+    if (operation?.state !== 'running' && !(sentToo && items.length > 0)) return false;
+    await endItems(tx, operationId, items, 'canceled');
     await moveAndSettle(
       tx,
-      unsent.map(({ failureId }) => failureId),
+      items.map(({ failureId }) => failureId),
       { from: 'retrying', to: 'open', inHandOf: operationId },
     );
     await tx.query(
@@ -243,7 +249,7 @@ export function endRetry(
         {
           kind: 'retry stopped',
           subject: `operation ${operationId}`,
-          detail: { operationId, why: why ?? null, notSent: unsent.length },
+          detail: { operationId, why: why ?? null, notSent: items.length },
         },
       ]);
     return true;

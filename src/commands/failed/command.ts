@@ -86,6 +86,7 @@ export function failedCommand(): Command {
 
   add('cancel', 'ends a retry: what was not sent is open again')
     .argument('<operation>', 'the number of the retry', numberOf)
+    .option('--sent', 'what was sent and has not ended too: RabbitMQ may have lost it')
     .option('--why <text>', 'why: kept in the history')
     .addOption(byOption())
     .action((id: string, options, self: Command) => cancel(id, options, outputOf(self)));

@@ -148,14 +148,19 @@ export function watch(operationId: string, { json }: { json?: boolean }, output:
 /** Ends a retry. */
 export function cancel(
   operationId: string,
-  { json, why, by }: { json?: boolean; why?: string; by?: string },
+  { json, why, by, sent }: { json?: boolean; why?: string; by?: string; sent?: boolean },
   { say }: Output,
 ): Promise<void> {
   return withStore(async (store) => {
     const before = await findOperation(store, operationId);
     if (before?.kind !== 'retry')
       throw new Error(`There is no retry ${operationId}: "chodang failed history" shows all operations.`);
-    const canceled = await endRetry(store, operationId, { state: 'canceled', who: by ?? whoAmI(), why });
+    const canceled = await endRetry(store, operationId, {
+      state: 'canceled',
+      who: by ?? whoAmI(),
+      why,
+      sentToo: sent,
+    });
     const now = (await findOperation(store, operationId)) ?? before;
     if (json) return say(JSON.stringify(now));
     say(

@@ -188,7 +188,7 @@ export function operationRoutes(app: FastifyInstance, options: OperationRouteOpt
         summary: 'End a retry: what was not sent is open again',
         security,
         params: schemas.params,
-        body: schemas.whyBody,
+        body: schemas.cancelBody,
         response: {
           200: schemas.operation,
           ...problemResponses(400, 401, 403, 404, 413, 415, 422, 500, 503),
@@ -200,7 +200,8 @@ export function operationRoutes(app: FastifyInstance, options: OperationRouteOpt
       const { operationId, kind } = await operationOf(store, request.params.id);
       if (kind !== 'retry')
         throw new Problem('refused', `Operation ${operationId} is a ${kind}: only a retry can be ended.`);
-      await endRetry(store, operationId, { state: 'canceled', who, why: request.body.why });
+      const { why, sent } = request.body;
+      await endRetry(store, operationId, { state: 'canceled', who, why, sentToo: sent });
       return operationOut(await operationOf(store, operationId));
     },
   );

@@ -104,6 +104,16 @@ export const discardBody = Type.Object(
 
 export const whyBody = Type.Object({ why }, { ...closed, description: 'a JSON object { why }' });
 
+export const cancelBody = Type.Object(
+  {
+    why,
+    sent: Type.Optional(
+      Type.Boolean({ description: 'true to give up what was sent and has not ended as well, or false' }),
+    ),
+  },
+  { ...closed, description: 'a JSON object { why, sent? }' },
+);
+
 export const editBody = Type.Object(
   {
     message: Type.Object(
