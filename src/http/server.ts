@@ -7,6 +7,7 @@ import { Value } from 'typebox/value';
 import { operatorOf } from '../store/operators.ts';
 import { sellersOf } from '../store/sellers.ts';
 import type { Sql } from '../store/store.ts';
+import { createAdmission } from './admission.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readJsonOnly, refuseLargeBody } from './body.ts';
 import type { DryRunOptions } from './dry-run.ts';
@@ -36,6 +37,10 @@ export interface ServerOptions
   now: () => Date;
   /** Bytes of a body, at most; default 8 MiB. */
   bodyLimit?: number;
+  /** So many notices may be under way at once; default 5,000. */
+  maxRequests?: number;
+  /** So many bytes may their bodies have, all together; default 64 MiB. */
+  maxBytes?: number;
   /** Orders in one notice, at most; default 50,000. */
   maxOrders?: number;
 }
@@ -48,7 +53,7 @@ export interface ServerOptions
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
-  const { importLimit = 1024 ** 3 } = options;
+  const { importLimit = 1024 ** 3, maxRequests = 5_000, maxBytes = 64 * 1024 * 1024 } = options;
   const app: FastifyInstance = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -86,6 +91,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.register(async (routes) => {
     routes.addHook('onRequest', authenticateSeller);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));
+    const admit = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
+    routes.addHook('onRequest', async (request, reply) => {
+      if (request.method === 'POST') await admit(request, reply);
+    });
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
     rejectedRowRoutes(routes, store);

@@ -58,6 +58,8 @@ export async function startApi(
     today: services.today,
     now: services.now,
     bodyLimit: config.http.bodyLimitBytes,
+    maxRequests: config.http.maxRequests,
+    maxBytes: config.http.maxBytesUnderWay,
     maxOrders: config.limits.maxOrdersPerNotice,
     importLimit: config.http.importLimitBytes,
     importMaxOrders: config.http.importMaxOrders,

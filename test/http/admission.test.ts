@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createAdmission } from '../../src/http/admission.ts';
 import { Problem } from '../../src/http/problem.ts';
+import { until } from '../support/wait.ts';
+import { aBody, countOf, get, post, startApi } from './api.ts';
 
 describe('Admission', () => {
   const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
@@ -47,5 +49,30 @@ describe('Admission', () => {
     const admit = createAdmission({ maxRequests: 3, maxBytes: 10, bodyLimit: 80, retryAfterSeconds: 7 });
     await come(admit, 80);
     await assert.rejects(come(admit, 1), isRefused);
+  });
+
+  it('answers 503 with Retry-After while there is no room, and takes the next notice when there is', async () => {
+    const api = await startApi({ maxRequests: 1 });
+    const other = api.store.newClient();
+    await other.connect();
+    try {
+      await other.query('begin; lock table notices in share mode');
+      const first = post(api, aBody());
+      await until(
+        async () =>
+          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
+        { what: 'the first one is under way' },
+      );
+      const second = await post(api, aBody());
+      assert.deepEqual([second.status, second.headers['retry-after']], [503, '5']);
+      assert.equal((await get(api, '/v1/delay-notices')).status, 200);
+      await other.query('rollback');
+      assert.equal((await first).status, 202);
+      assert.equal((await post(api, aBody())).status, 202);
+      assert.equal(await countOf(api.store, 'notices'), 2);
+    } finally {
+      await other.end();
+      await api.close();
+    }
   });
 });
