@@ -20,7 +20,7 @@ const places = ['first', 'middle', 'last'] as const;
  * the store: first pages, pages around the middle (another one each time), last pages.
  *
  * Twice: with tables that were never analyzed, and after `vacuum analyze`. Fails unless each page has the rows that
- * it should have, in their order. The slowest page's p50 and p99 are given, and those of each page.
+ * it should have, in their order. The slowest page's p50 and p99 are given, those of each page, and as a floor those of `select 1`.
  *
  * Then what an operator waits for who retries a group with every tenth of all failures open: the snapshot, beginning
  * the retry, and canceling it.
@@ -43,6 +43,8 @@ export async function measurePages(
     await store.query(`alter table ${table} reset (autovacuum_enabled)`);
   await store.query('vacuum analyze');
   const analyzed = await measureAll('analyzed', listings, say);
+  const floor = await measureFloor(store);
+  say(`select 1: ${JSON.stringify(floor)}`);
   return {
     failures: rows,
     groups,
@@ -52,6 +54,7 @@ export async function measurePages(
     unanalyzedPageP50Ms: worst(unanalyzed, 'P50Ms'),
     unanalyzedPageP99Ms: worst(unanalyzed, 'P99Ms'),
     unanalyzedPages: unanalyzed,
+    ...floor,
     ...(await measureGreatest(store, greatest, rows, say)),
   };
 }
@@ -136,6 +139,17 @@ async function measureAll(
     say(`${what}, ${listing.name} (${listing.all.length}): ${JSON.stringify(own)}`);
   }
   return figures;
+}
+
+/** What the machine makes of a statement that does nothing. */
+async function measureFloor(db: Sql) {
+  const times: number[] = [];
+  for (let call = 0; call < calls; call += 1) {
+    const started = performance.now();
+    await db.query('select 1');
+    times.push(performance.now() - started);
+  }
+  return { floorP50Ms: round(median(times)), floorP99Ms: round(quantile(times, 0.99)) };
 }
 
 async function measureOne(

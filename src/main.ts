@@ -7,6 +7,7 @@ import { migrateCommand } from './commands/migrate.ts';
 import { noticeCommand } from './commands/notice.ts';
 import { operatorCommand } from './commands/operator.ts';
 import { ordersCommand } from './commands/orders.ts';
+import { pipelineCommand } from './commands/pipeline/command.ts';
 import { sellerCommand } from './commands/seller.ts';
 import { switchSettings } from './commands/settings.ts';
 import { stackCommand } from './commands/stack.ts';
@@ -25,6 +26,7 @@ const chodang = new Command('chodang')
   .addCommand(noticeCommand())
   .addCommand(switchCommand(switchSettings))
   .addCommand(failedCommand())
+  .addCommand(pipelineCommand())
   .addCommand(operatorCommand());
 
 try {

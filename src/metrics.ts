@@ -1,9 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { PipelineObserver } from './pipeline/observer.ts';
 
+/** Makes the page of all processes that belong together, where `own` has what one of them counts. */
+export type SharePage = (own: Registry) => Pick<Registry, 'metrics'>;
+
 /** The metrics of a process, for Prometheus. */
 export interface Metrics {
-  registry: Registry;
+  /** Makes the page that is shown. */
+  registry: Pick<Registry, 'metrics'>;
   /** Counts what the pipeline tells. */
   pipeline: PipelineObserver;
   /** A failed message is now in Postgres. */
@@ -12,6 +16,8 @@ export interface Metrics {
   retryEnded(outcome: 'resolved' | 'failed_again', count: number): void;
   /** A value in ZooKeeper can't be used. */
   switchMalformed(name: string): void;
+  /** What somebody wrote in ZooKeeper to overrule a lane's configuration can't be used. */
+  overrideMalformed(name: string): void;
   /** A bundle of alerts has arrived in a channel. */
   alertDelivered(channel: string): void;
   /** A try to bring one there failed. */
@@ -20,8 +26,8 @@ export interface Metrics {
   alertsUndelivered(counts: readonly { channel: string; waiting: number; gaveUp: number }[]): void;
 }
 
-/** Makes the metrics of a process, in a registry of their own. */
-export function createMetrics(): Metrics {
+/** Makes the metrics of a process, in a registry of their own; `share` puts them together with those of others. */
+export function createMetrics(share: SharePage = (own) => own): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -58,12 +64,26 @@ export function createMetrics(): Metrics {
     name: 'chodang_step_circuit_open',
     help: '1 while the circuit of a step is open.',
     labelNames: ['step'] as const,
+    aggregator: 'max',
     registers,
   });
   const consumers = new Gauge({
     name: 'chodang_step_consumers',
     help: 'Actors that consume a lane of a step.',
     labelNames: ['step', 'lane'] as const,
+    registers,
+  });
+  const changes = new Counter({
+    name: 'chodang_step_consumer_changes_total',
+    help: 'How often the number of actors that consume a lane was changed, by direction and reason.',
+    labelNames: ['step', 'lane', 'direction', 'why'] as const,
+    registers,
+  });
+  const paused = new Gauge({
+    name: 'chodang_step_paused',
+    help: '1 while somebody has paused a lane of a step.',
+    labelNames: ['step', 'lane'] as const,
+    aggregator: 'max',
     registers,
   });
   const crashes = new Counter({
@@ -90,6 +110,12 @@ export function createMetrics(): Metrics {
     labelNames: ['name'] as const,
     registers,
   });
+  const malformedOverrides = new Counter({
+    name: 'chodang_override_malformed_total',
+    help: "Values in ZooKeeper that overrule a lane's configuration and could not be used.",
+    labelNames: ['name'] as const,
+    registers,
+  });
   const alertsDelivered = new Counter({
     name: 'chodang_alerts_delivered_total',
     help: 'Bundles of alerts that this process brought to a channel.',
@@ -106,11 +132,12 @@ export function createMetrics(): Metrics {
     name: 'chodang_alerts_undelivered',
     help: 'Bundles of alerts that have not arrived in a channel, whichever process sends them: waiting, or given up.',
     labelNames: ['channel', 'state'] as const,
+    aggregator: 'max', // every process tells the same
     registers,
   });
 
   return {
-    registry,
+    registry: share(registry),
     pipeline: {
       batch(step, lane, count, ms) {
         items.inc({ step, lane }, count);
@@ -120,12 +147,17 @@ export function createMetrics(): Metrics {
         retriable.inc({ step, lane, fault: attempt === 'unchanged' ? 'infrastructure' : 'order' }, count),
       failed: (step, _lane, _count, error) => failed.inc({ step, error_class: error.name }),
       circuit: (step, open) => circuit.set({ step }, open ? 1 : 0),
-      consumers: (step, lane, count) => consumers.set({ step, lane }, count),
+      consumers(step, lane, to, { from, why }) {
+        consumers.set({ step, lane }, to);
+        if (why !== 'start') changes.inc({ step, lane, direction: to > from ? 'up' : 'down', why });
+      },
+      paused: (step, lane, pause) => paused.set({ step, lane }, pause ? 1 : 0),
       crashed: (step, lane) => crashes.inc({ step, lane }),
     },
     failureRecorded: (step, errorClass) => recorded.inc({ step, error_class: errorClass }),
     retryEnded: (outcome, count) => retried.inc({ outcome }, count),
     switchMalformed: (name) => malformed.inc({ name }),
+    overrideMalformed: (name) => malformedOverrides.inc({ name }),
     alertDelivered: (channel) => alertsDelivered.inc({ channel }),
     alertDeliveryFailed: (channel) => alertFailures.inc({ channel }),
     alertsUndelivered(counts) {

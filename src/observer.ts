@@ -21,9 +21,18 @@ export function tellBoth(counts: PipelineObserver, log: Logger): PipelineObserve
       if (open) log.error({ step, err: error }, 'the circuit is open: a server this step needs is away');
       else log.info({ step }, 'the circuit is closed again');
     },
-    consumers(step, lane, count) {
-      counts.consumers(step, lane, count);
-      log.debug({ step, lane, consumers: count }, 'the number of consumers changed');
+    consumers(step, lane, to, change) {
+      counts.consumers(step, lane, to, change);
+      const level = change.why === 'start' ? 'debug' : 'info';
+      log[level]({ step, lane, to, ...change }, 'the number of consumers changed');
+    },
+    paused(step, lane, pause) {
+      counts.paused(step, lane, pause);
+      if (!pause) log.info({ step, lane }, 'the lane is no longer paused');
+      else {
+        const { name, by, note, at } = pause;
+        log.warn({ step, lane, override: name, by, note, at }, 'the lane is paused: its messages wait');
+      }
     },
     crashed(step, lane, error) {
       counts.crashed(step, lane, error);

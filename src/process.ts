@@ -5,12 +5,15 @@ import { parse } from 'yaml';
 import failures from './actors/failures.ts';
 import { startAlerts } from './alerts/start.ts';
 import type { Config } from './config/schema.ts';
+import { stepNamesOf, topologyOf } from './config/topology.ts';
 import { startRetention } from './failures/retention.ts';
 import { startRetries } from './failures/run.ts';
 import { startApi } from './http/start.ts';
 import { startLegacy } from './legacy/start.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type SharePage } from './metrics.ts';
 import { tellBoth } from './observer.ts';
+import { startOrderFeed } from './orderFeed.ts';
+import { openOverrides } from './overrides.ts';
 import type { Actor } from './pipeline/actor.ts';
 import { type Broker, openBroker } from './pipeline/broker/broker.ts';
 import { FatalTopologyError } from './pipeline/broker/declare.ts';
@@ -28,10 +31,10 @@ import { httpGateway } from './tms/http.ts';
 import { loadTemplates } from './tms/templates.ts';
 
 /** What a process may run besides the steps of `config/`. */
-export const otherParts = ['api', 'failures', 'legacy'] as const;
+export const otherParts = ['api', 'failures', 'legacy', 'orders'] as const;
 
 export interface ProcessOptions {
-  /** `api`, `failures`, `legacy` and names of steps; default: all of them. */
+  /** `api`, `failures`, `legacy`, `orders` and names of steps; default: all of them. */
   parts?: readonly string[];
   log: Logger;
   /** Where the files of the actors are; default: `src/actors/`. */
@@ -44,6 +47,8 @@ export interface ProcessOptions {
     gateway?: (gateway: Gateway) => Gateway;
     actor?: (step: string, actor: NoticeActor) => NoticeActor;
   };
+  /** Makes the page of `/metrics` where it is to tell of other processes too; default: of this one. */
+  sharePage?: SharePage | undefined;
   /** Ends a start that still waits for Postgres: it then rejects. */
   signal?: AbortSignal;
   /** Called when the process can't go on; default: the log tells why and the process ends with 1. */
@@ -92,10 +97,11 @@ async function openParts(
 ): Promise<string | undefined> {
   const { log, wrap = {}, now = () => new Date() } = options;
   const parts = partsOf(config, options.parts);
-  const metrics = createMetrics();
+  const metrics = createMetrics(options.sharePage);
   const store = openStore({ ...config.postgres, log });
   closing.push(() => store.close());
   await whenThere(() => migrate(store), log, options.signal);
+  await store.warm();
   const opened = gatewayOf(config, log);
   const gateway = wrap.gateway?.(opened) ?? opened;
   closing.push(() => gateway.close());
@@ -115,7 +121,7 @@ async function openParts(
 
   let address: string | undefined;
   const steps = Object.keys(config.steps).filter((step) => parts.has(step));
-  if (steps.length > 0 || parts.has('api') || parts.has('failures')) {
+  if (steps.length > 0 || ['api', 'failures', 'orders'].some((part) => parts.has(part))) {
     const unwrapped = openProcessBroker(config, options);
     const broker = wrap.broker?.(unwrapped) ?? unwrapped;
     closing.push(() => broker.close());
@@ -125,11 +131,12 @@ async function openParts(
     });
     const alerts = startAlerts(config, { store, broker, metrics, log });
     closing.push(() => alerts.stop());
+    const observer = alerts.watching(tellBoth(metrics.pipeline, log));
 
     if (parts.has('failures')) {
       const reader = drainFailedQueues({
         broker,
-        steps: Object.keys(config.steps),
+        steps: stepNamesOf(config),
         ...config.failures,
         record: failures({
           store,
@@ -146,6 +153,7 @@ async function openParts(
       const retries = startRetries({
         store,
         publish: (publication) => broker.publish(publication),
+        ready: () => broker.ready().ok,
         lanes: Object.keys(config.lanes),
         ended: (state, count) => metrics.retryEnded(state, count),
         log,
@@ -157,15 +165,26 @@ async function openParts(
     if (steps.length > 0) {
       const directory = options.actorsDirectory ?? new URL('./actors/', import.meta.url);
       const actors = await loadActors<NoticeHeader, NoticeOrder>(directory, steps, services);
+      const overrides = await openOverrides(config, {
+        log,
+        malformed: (name) => metrics.overrideMalformed(name),
+      });
+      closing.push(() => overrides.close());
       const pipeline = startPipeline({
         broker,
         format: noticeFormat,
         steps: config.steps,
         actors: wrap.actor ? wrapEach(actors, wrap.actor) : actors,
         ...config.pipeline,
-        observer: alerts.watching(tellBoth(metrics.pipeline, log)),
+        limitsOf: (step, lane) => overrides.limitsOf(step, lane),
+        observer,
       });
       closing.push(() => pipeline.drain());
+      overrides.follow((step, lane, limits) => pipeline.adjust(step, lane, limits));
+    }
+    if (parts.has('orders')) {
+      const feed = startOrderFeed(config, { store, broker, observer });
+      closing.push(() => feed.drain());
     }
     if (parts.has('api')) {
       const api = await startApi(config, { services, broker, metrics });
@@ -223,7 +242,7 @@ function gatewayOf({ tms }: Config, log: Logger): Gateway {
 function openProcessBroker(config: Config, { log, onFatal }: ProcessOptions): Broker {
   return openBroker({
     ...config.rabbitmq,
-    topology: { steps: config.steps, lanes: Object.keys(config.lanes) },
+    topology: topologyOf(config),
     name: `chodang ${process.pid}`,
     log,
     onFatal:

@@ -21,10 +21,16 @@ describe('metrics', () => {
     pipeline.circuit('tms', true, undefined);
     pipeline.circuit('delay', true, undefined);
     pipeline.circuit('delay', false, undefined);
-    pipeline.consumers('tms', 'express', 2);
+    pipeline.consumers('tms', 'express', 1, { from: 0, why: 'start' });
+    pipeline.consumers('tms', 'express', 2, { from: 1, why: 'deep queue', waiting: 900 });
+    pipeline.consumers('tms', 'express', 3, { from: 2, why: 'deep queue', waiting: 900 });
+    pipeline.consumers('tms', 'express', 2, { from: 3, why: 'little load' });
+    pipeline.paused('tms', 'bulk', { name: 'tms', by: 'bori', note: null, at: new Date() });
+    pipeline.paused('tms', 'express', undefined);
     pipeline.crashed('tms', 'bulk', error);
     metrics.failureRecorded('tms', 'TypeError');
     metrics.switchMalformed('delay-notice-path');
+    metrics.overrideMalformed('tms.bulk');
     metrics.alertDelivered('slack');
     metrics.alertDeliveryFailed('webhook');
     metrics.alertsUndelivered([{ channel: 'slack', waiting: 9, gaveUp: 9 }]);
@@ -41,6 +47,11 @@ describe('metrics', () => {
       'chodang_step_circuit_open{step="tms"} 1',
       'chodang_step_circuit_open{step="delay"} 0',
       'chodang_step_consumers{step="tms",lane="express"} 2',
+      'chodang_step_consumer_changes_total{step="tms",lane="express",direction="up",why="deep queue"} 2',
+      'chodang_step_consumer_changes_total{step="tms",lane="express",direction="down",why="little load"} 1',
+      'chodang_step_paused{step="tms",lane="bulk"} 1',
+      'chodang_step_paused{step="tms",lane="express"} 0',
+      'chodang_override_malformed_total{name="tms.bulk"} 1',
       'chodang_actor_crashes_total{step="tms",lane="bulk"} 1',
       'chodang_failures_recorded_total{step="tms",error_class="TypeError"} 1',
       'chodang_switch_malformed_total{name="delay-notice-path"} 1',

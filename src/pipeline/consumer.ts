@@ -21,7 +21,7 @@ export interface LaneOptions {
 type Mail =
   | { kind: 'delivery'; delivery: Delivery }
   | { kind: 'run' }
-  /** Hands back what is gathered: the circuit has opened. */
+  /** Hands back what is gathered: the circuit has opened, or the lane is paused. */
   | { kind: 'handBack' }
   /** Runs what is gathered, then calls `drained`: everything that came before is settled by then. */
   | { kind: 'drain'; drained: () => void };
@@ -36,6 +36,8 @@ export interface Consumer {
   drain(): Promise<void>;
   /** When it last had something to do, in ms since 1970. */
   lastBusyAt(): number;
+  /** For how long it has been at work so far, in ms. */
+  busyMs(): number;
 }
 
 // A message back for the second time may be what killed the process: it runs alone from then on.
@@ -62,7 +64,10 @@ export function spawnConsumer<Header, Item>(
   let items = 0;
   let timer: NodeJS.Timeout | undefined;
   let wide = false;
-  let busy = false;
+  /** Nothing is to be begun, whatever still comes. */
+  let paused = false;
+  let busySince: number | undefined;
+  let busyMs = 0;
   let lastBusyAt = Date.now();
   let subscription = subscribe();
 
@@ -73,6 +78,7 @@ export function spawnConsumer<Header, Item>(
   }
 
   const consume = () => subscription.consume(wide ? options.prefetch : 1);
+  const held = () => paused || step.circuit.open;
 
   const take = (): Parcel<Header, Item>[] => {
     clearTimeout(timer);
@@ -89,15 +95,14 @@ export function spawnConsumer<Header, Item>(
     const parcels = taken.filter(({ delivery }) => delivery.alive());
     if (parcels.length === 0) return;
     await runBatch(step, lane, parcels);
-    if (wide || step.circuit.open || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom))
-      return;
+    if (wide || held() || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom)) return;
     wide = true;
     consume();
   };
 
   const onDelivery = async (delivery: Delivery) => {
     if (!delivery.alive()) return;
-    if (step.circuit.open) return handBack(step, lane, [delivery]);
+    if (held()) return handBack(step, lane, [delivery]);
     const parcel = await receive(step, lane, delivery);
     if (!parcel) return;
     if (delivery.deliveryCount >= aloneFrom) return run([parcel]);
@@ -108,19 +113,20 @@ export function spawnConsumer<Header, Item>(
   };
 
   const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
-    busy = true;
+    busySince = performance.now();
     try {
       await onOne(mail);
     } finally {
-      busy = false;
+      busyMs += performance.now() - busySince;
+      busySince = undefined;
     }
     return undefined;
   };
 
   const onOne = async (mail: Mail): Promise<void> => {
     if (mail.kind === 'delivery') await onDelivery(mail.delivery);
-    else if (mail.kind === 'run') await run(take());
-    else if (mail.kind === 'handBack')
+    else if (mail.kind === 'run' && !held()) await run(take());
+    else if (mail.kind !== 'drain')
       await handBack(
         step,
         lane,
@@ -143,14 +149,18 @@ export function spawnConsumer<Header, Item>(
         return ctx.stop;
       }
       subscription = subscribe();
-      if (!step.circuit.open) consume();
+      if (!held()) consume();
       return ctx.reset;
     },
   });
 
   return {
-    resume: consume,
+    resume() {
+      paused = false;
+      consume();
+    },
     async pause() {
+      paused = true;
       wide = false;
       await subscription.cancel();
       dispatch(actor, { kind: 'handBack' });
@@ -161,6 +171,7 @@ export function spawnConsumer<Header, Item>(
       await subscription.close();
       stop(actor);
     },
-    lastBusyAt: () => (busy ? Date.now() : lastBusyAt),
+    lastBusyAt: () => (busySince === undefined ? lastBusyAt : Date.now()),
+    busyMs: () => busyMs + (busySince === undefined ? 0 : performance.now() - busySince),
   };
 }

@@ -5,6 +5,7 @@ import { Circuit, type CircuitOptions } from './circuit.ts';
 import type { LaneOptions } from './consumer.ts';
 import { joinChunks, type MessageFormat, publicationTo } from './message.ts';
 import type { PipelineObserver } from './observer.ts';
+import type { LaneLimits } from './override.ts';
 import type { Step } from './step.ts';
 import { type Supervisor, type SupervisorOptions, supervise } from './supervisor.ts';
 import { exchanges } from './topology.ts';
@@ -28,6 +29,8 @@ export interface PipelineOptions<Header, Item> {
   chunkSize: number;
   maxRedeliveries: number;
   scaling: SupervisorOptions['scaling'];
+  /** What holds for a lane at the start; default: what `steps` says. */
+  limitsOf?: ((step: string, lane: string) => LaneLimits) | undefined;
   observer: PipelineObserver;
 }
 
@@ -35,6 +38,8 @@ export interface PipelineOptions<Header, Item> {
 export interface Pipeline {
   /** How many actors consume each lane of each step that runs here. */
   consumers(): Record<string, Record<string, number>>;
+  /** Gives a lane of a step other limits, or pauses it, at once; a step that does not run here is left out. */
+  adjust(step: string, lane: string, limits: LaneLimits): void;
   /** Stops consuming, settles what is held, and ends. The broker stays open. */
   drain(): Promise<void>;
 }
@@ -64,10 +69,16 @@ export function startPipeline<Header, Item>(options: PipelineOptions<Header, Ite
       circuit,
       observer,
     };
-    const supervisor = supervise(system, step, { lanes: settings.lanes, scaling: options.scaling });
+    const { limitsOf, scaling } = options;
+    const supervisor = supervise(system, step, {
+      lanes: settings.lanes,
+      scaling,
+      limitsOf: limitsOf && ((lane) => limitsOf(name, lane)),
+    });
     supervisors.set(name, supervisor);
   }
   return {
+    adjust: (step, lane, limits) => supervisors.get(step)?.adjust(lane, limits),
     consumers: () => Object.fromEntries([...supervisors].map(([name, each]) => [name, each.consumers()])),
     async drain() {
       await Promise.all([...supervisors.values()].map((each) => each.drain()));

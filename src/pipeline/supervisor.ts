@@ -1,47 +1,39 @@
 import { type ActorSystemRef, dispatch, spawn, stop } from 'nact';
-import { type Consumer, type LaneOptions, spawnConsumer } from './consumer.ts';
+import type { LaneOptions } from './consumer.ts';
 import { InfrastructureError } from './errors.ts';
+import { Lane } from './lane.ts';
+import type { LaneLimits } from './override.ts';
+import type { ScalingOptions } from './scaling.ts';
 import { receive, runBatch, type Step } from './step.ts';
 import { queueOf } from './topology.ts';
 
 export interface SupervisorOptions {
   lanes: Record<string, LaneOptions>;
-  scaling: {
-    /** How often queue depths are looked at, in ms. */
-    checkMs: number;
-    /** A lane gets one more actor after so many looks in a row at a queue that stays deep. */
-    growAfter: number;
-    /** A lane loses one actor after so many looks in a row at an empty queue. */
-    shrinkAfter: number;
-  };
+  scaling: ScalingOptions;
+  /** What holds for a lane at the start, where somebody overruled its configuration. */
+  limitsOf?: ((lane: string) => LaneLimits) | undefined;
 }
 
 /** All consuming actors of one step. */
 export interface Supervisor {
   /** How many actors consume each lane now. */
   consumers(): Record<string, number>;
+  /** Gives a lane other limits, or pauses it, at once; a lane that the step doesn't have is left out. */
+  adjust(lane: string, limits: LaneLimits): void;
   /** Stops consuming, settles what is held, and ends. */
   drain(): Promise<void>;
 }
 
-interface Lane {
-  name: string;
-  options: LaneOptions;
-  consumers: Consumer[];
-  spawned: number;
-  deepLooks: number;
-  emptyLooks: number;
-  untouchedLooks: number;
-}
-
-const untouchedAfter = 10;
-
-type Mail = { kind: 'look' } | { kind: 'circuit'; open: boolean } | { kind: 'drain'; drained: () => void };
+type Mail =
+  | { kind: 'look' }
+  | { kind: 'circuit'; open: boolean }
+  | { kind: 'adjust'; lane: string; limits: LaneLimits }
+  | { kind: 'drain'; drained: () => void };
 
 /**
- * Supervises a step: keeps between `consumers.min` and `consumers.max` actors on each lane (they grow while
- * the queue stays deeper than one actor's prefetch, and shrink while it stays empty, as Spring's listener
- * containers do), and holds them all while the circuit is open, letting one message at a time probe the way.
+ * Supervises a step: keeps between `consumers.min` and `consumers.max` actors on each lane (they follow the load, as
+ * Spring's listener containers do: see `scale`), and holds them all while the circuit is open, letting one message
+ * at a time probe the way. A lane that somebody paused is held, and not probed either.
  */
 export function supervise<Header, Item>(
   system: ActorSystemRef,
@@ -50,57 +42,10 @@ export function supervise<Header, Item>(
 ): Supervisor & { circuitChanged(open: boolean): void } {
   const { scaling } = options;
   let draining = false;
-  const lanes: Lane[] = Object.entries(options.lanes).map(([name, lane]) => ({
-    name,
-    options: lane,
-    consumers: [],
-    spawned: 0,
-    deepLooks: 0,
-    emptyLooks: 0,
-    untouchedLooks: 0,
-  }));
-
-  const grow = (lane: Lane) => {
-    lane.spawned += 1;
-    const name = `${lane.name}-${lane.spawned}`;
-    const consumer = spawnConsumer(supervisor as never, name, step, lane.name, lane.options);
-    lane.consumers.push(consumer);
-    consumer.resume();
-    step.observer.consumers(step.name, lane.name, lane.consumers.length);
-  };
-
-  const shrink = async (lane: Lane) => {
-    const consumer = lane.consumers.pop();
-    step.observer.consumers(step.name, lane.name, lane.consumers.length);
-    await consumer?.drain();
-  };
-
-  const look = async (lane: Lane) => {
-    const { min, max } = lane.options.consumers;
-    const depth = await step.broker.depth(queueOf(step.name, lane.name));
-    lane.deepLooks = depth > lane.options.prefetch ? lane.deepLooks + 1 : 0;
-    const idleSince = Math.max(...lane.consumers.map((consumer) => consumer.lastBusyAt()));
-    const idle = Date.now() - idleSince >= scaling.checkMs;
-    lane.emptyLooks = idle && depth === 0 ? lane.emptyLooks + 1 : 0;
-    // A consumer that starts while its queue is being deleted and declared again is forgotten by RabbitMQ
-    // 3.10 without a word. Consuming anew costs nothing, so we do it for a queue that nobody touches.
-    lane.untouchedLooks = idle && depth > 0 ? lane.untouchedLooks + 1 : 0;
-    if (lane.untouchedLooks >= untouchedAfter) {
-      lane.untouchedLooks = 0;
-      for (const consumer of lane.consumers) consumer.resume();
-    }
-    if (lane.deepLooks >= scaling.growAfter && lane.consumers.length < max) {
-      lane.deepLooks = 0;
-      grow(lane);
-    } else if (lane.emptyLooks >= scaling.shrinkAfter && lane.consumers.length > min) {
-      lane.emptyLooks = 0;
-      await shrink(lane);
-    }
-  };
 
   /** Lets the first message found try; with nothing to try, the circuit stays open until there is. */
   const probe = async () => {
-    for (const { name } of lanes) {
+    for (const { name } of lanes.filter(({ paused }) => !paused)) {
       const delivery = await step.broker.get(queueOf(step.name, name));
       if (!delivery) continue;
       const parcel = await receive(step, name, delivery);
@@ -112,7 +57,7 @@ export function supervise<Header, Item>(
   const lookAround = async () => {
     try {
       if (step.circuit.probeDue) await probe();
-      else if (!step.circuit.open) for (const lane of lanes) await look(lane);
+      else for (const lane of lanes) await lane.look();
     } catch (error) {
       // RabbitMQ is away, which the broker has told already: the next look comes by itself.
       if (!(error instanceof InfrastructureError)) throw error;
@@ -121,13 +66,15 @@ export function supervise<Header, Item>(
 
   const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
     if (mail.kind === 'circuit') {
-      for (const consumer of lanes.flatMap((lane) => lane.consumers))
-        if (mail.open) await consumer.pause();
-        else if (!draining) consumer.resume();
+      for (const lane of lanes)
+        if (mail.open) await lane.hold();
+        else lane.release();
+    } else if (mail.kind === 'adjust') {
+      await lanes.find(({ name }) => name === mail.lane)?.adjust(mail.limits);
     } else if (mail.kind === 'look') {
       if (!draining) await lookAround();
     } else {
-      await Promise.all(lanes.flatMap((lane) => lane.consumers).map((consumer) => consumer.drain()));
+      await Promise.all(lanes.map((lane) => lane.drain()));
       mail.drained();
     }
     return undefined;
@@ -144,12 +91,16 @@ export function supervise<Header, Item>(
     },
   });
 
-  for (const lane of lanes) for (let count = 0; count < lane.options.consumers.min; count += 1) grow(lane);
+  const lanes = Object.entries(options.lanes).map(([name, lane]) => {
+    const limits = options.limitsOf?.(name) ?? { ...lane.consumers, from: undefined, pause: undefined };
+    return new Lane(name, supervisor, step, { options: lane, limits, scaling });
+  });
   const timer = setInterval(() => dispatch(supervisor, { kind: 'look' }), scaling.checkMs);
 
   return {
-    consumers: () => Object.fromEntries(lanes.map((lane) => [lane.name, lane.consumers.length])),
+    consumers: () => Object.fromEntries(lanes.map((lane) => [lane.name, lane.consumers])),
     circuitChanged: (open) => dispatch(supervisor, { kind: 'circuit', open }),
+    adjust: (lane, limits) => dispatch(supervisor, { kind: 'adjust', lane, limits }),
     async drain() {
       draining = true;
       clearInterval(timer);

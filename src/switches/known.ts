@@ -1,91 +1,67 @@
-import type { SwitchRegistry } from './definition.ts';
-import { parseRule } from './parse.ts';
+import type { ZnodeChange, ZnodeKind, ZnodeLog, ZnodeStatus } from './kind.ts';
 import type { Rule } from './rule.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { SwitchState } from './switch.ts';
-import { SwitchValueError } from './value-error.ts';
-import type { Stamp, Znode } from './zookeeper.ts';
+import type { Znode } from './zookeeper.ts';
 
-/** Where things are said; a pino logger fits. */
-export interface SwitchLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
-
-/**
- * What happened:
- *
- * - `value`: a new value applies. - `absent`: there is no znode (any more), the fallback applies.
- * - `malformed`: a new value can't be used; told once for each such value. What applied before still does.
- * - `connected`: all values are up to date. - `away`: ZooKeeper can't be had, the last known values stay.
- */
-export type SwitchChange =
-  | ValueChange
-  | { readonly kind: 'absent'; readonly name: string }
-  | MalformedChange
-  | { readonly kind: 'connected' }
-  | { readonly kind: 'away'; readonly error: string };
-
-interface ValueChange extends Stamp {
-  readonly kind: 'value';
-  readonly name: string;
-  readonly raw: string;
-  readonly rule: Rule;
-}
-
-interface MalformedChange extends Stamp {
-  readonly kind: 'malformed';
-  readonly name: string;
-  readonly raw: string;
-  /** What is wrong with it, every mistake. */
-  readonly error: string;
-}
-
+/** Where things are said of switches. */
+export type SwitchLog = ZnodeLog;
+/** A change of a switch; where there is no znode, its fallback applies. */
+export type SwitchChange = ZnodeChange<{ readonly rule: Rule }>;
 /** A switch as a person may want to see it. */
-export interface SwitchStatus {
-  /** The znode's text as last read; null if there is none, or none is known. */
-  readonly raw: string | null;
-  /** The znode's version; `applied` is of an earlier one if this is malformed. */
-  readonly version: number | null;
-  readonly changedAt: Date | null;
-  /** The value that is evaluated; null if it is the fallback. */
-  readonly applied: { readonly rule: Rule; readonly version: number } | null;
-  /** Why the znode's value can't be used, couldn't be read, or is lost; null if all is well. */
-  readonly error: string | null;
+export type SwitchStatus = ZnodeStatus<{ readonly rule: Rule }>;
+
+/** What is known of one name. */
+export interface KnownZnode<Definition, Parsed extends object> {
+  readonly name: string;
+  readonly definition: Definition;
+  /** The last good value; undefined while there is none. */
+  readonly applied: (Parsed & { readonly version: number; readonly changedAt: Date }) | undefined;
+  /** Why the znode's present value can't be used; undefined if it can, or if there is none. */
+  readonly error: string | undefined;
+  /** Whether ZooKeeper has lost the value that is applied. */
+  readonly lost: boolean;
 }
 
-/** One registered switch; its `applied` and `error` are what evaluation looks at. */
-interface Entry extends SwitchState {
-  applied: { readonly rule: Rule; readonly version: number; readonly znode: Znode } | undefined;
-  error: string | undefined;
+type Entry<Definition, Parsed extends object> = {
+  -readonly [Key in keyof KnownZnode<Definition, Parsed>]: KnownZnode<Definition, Parsed>[Key];
+} & {
+  /** Where `applied` was written. */
+  good: Znode | undefined;
   seen: Znode | 'absent' | undefined;
-  lost: boolean;
-}
+};
 
 const lostError =
   'ZooKeeper has lost its data, or another server answers in its place; the last known value stays: set it again';
 
-/** Holds what a process knows of its switches, and turns what ZooKeeper says into rules and changes. */
-export class KnownSwitches {
-  readonly #entries: ReadonlyMap<string, Entry>;
-  readonly #log: SwitchLog;
-  readonly #onChange: (change: SwitchChange) => void;
+/** What `parse` throws for a value that makes no sense. */
+const isMistake = (error: unknown): error is Error & { problems: readonly string[] } =>
+  error instanceof Error && 'problems' in error && Array.isArray(error.problems);
+
+/** Holds what a process knows of the znodes of one folder, and turns what ZooKeeper says into values and changes. */
+export class KnownZnodes<Definition, Parsed extends object> {
+  readonly #kind: ZnodeKind<Definition, Parsed>;
+  readonly #entries: ReadonlyMap<string, Entry<Definition, Parsed>>;
+  readonly #log: ZnodeLog;
+  readonly #onChange: (change: ZnodeChange<Parsed>) => void;
   #unregistered: readonly string[] = [];
   #dataSet: string | undefined;
 
-  constructor(registry: SwitchRegistry, log: SwitchLog, onChange: (change: SwitchChange) => void) {
+  constructor(
+    kind: ZnodeKind<Definition, Parsed>,
+    definitions: Readonly<Record<string, Definition>>,
+    log: ZnodeLog,
+    onChange: (change: ZnodeChange<Parsed>) => void,
+  ) {
+    const nothing = { applied: undefined, error: undefined, lost: false, good: undefined, seen: undefined };
+    this.#kind = kind;
     this.#entries = new Map(
-      Object.entries(registry).map(([name, definition]) => [
-        name,
-        { name, definition, applied: undefined, error: undefined, seen: undefined, lost: false },
-      ]),
+      Object.entries(definitions).map(([name, definition]) => [name, { name, definition, ...nothing }]),
     );
     this.#log = log;
     this.#onChange = onChange;
   }
 
-  get(name: string): SwitchState | undefined {
+  get(name: string): KnownZnode<Definition, Parsed> | undefined {
     return this.#entries.get(name);
   }
 
@@ -94,27 +70,28 @@ export class KnownSwitches {
   }
 
   /** Takes what an earlier process knew, as far as it can still be used. */
-  restore({ dataSet, switches }: Snapshot): void {
+  restore({ dataSet, znodes }: Snapshot): void {
     this.#dataSet = dataSet;
-    for (const [name, { lost, ...znode }] of Object.entries(switches)) {
+    for (const [name, { lost, ...znode }] of Object.entries(znodes)) {
       const entry = this.#entries.get(name);
       if (entry === undefined) continue;
       try {
-        const { version } = znode;
-        entry.applied = { rule: parseRule(entry.definition, znode.data), version, znode };
+        this.#apply(entry, znode);
         entry.lost = lost;
       } catch (error) {
-        this.#log.warn({ switch: name, err: error }, "the snapshot's value can't be used any more");
+        this.#log.warn(
+          { [this.#kind.words.one]: name, err: error },
+          "the snapshot's value can't be used any more",
+        );
       }
     }
   }
 
   /** What a process that starts while ZooKeeper is away should know. */
   snapshot(): Snapshot {
-    const switches: Snapshot['switches'] = {};
-    for (const [name, { applied, lost }] of this.#entries)
-      if (applied) switches[name] = { ...applied.znode, lost };
-    return { dataSet: this.#dataSet, switches };
+    const znodes: Snapshot['znodes'] = {};
+    for (const [name, { good, lost }] of this.#entries) if (good) znodes[name] = { ...good, lost };
+    return { dataSet: this.#dataSet, znodes };
   }
 
   /**
@@ -125,12 +102,12 @@ export class KnownSwitches {
     if (this.#dataSet !== undefined && dataSet !== this.#dataSet) {
       const names = [...this.#entries.values()].filter(({ applied }) => applied).map(({ name }) => name);
       for (const entry of this.#entries.values()) entry.lost = entry.applied !== undefined;
-      if (names.length > 0) this.#log.error({ switches: names }, lostError);
+      if (names.length > 0) this.#log.error({ [this.#kind.words.many]: names }, lostError);
     }
     this.#dataSet = dataSet ?? this.#dataSet;
   }
 
-  /** Takes note that the place of the switches was made anew while it was watched: nothing is lost by that. */
+  /** Takes note that the folder was made anew while it was watched: nothing is lost by that. */
   remade(dataSet: string): void {
     this.#dataSet = dataSet;
   }
@@ -145,28 +122,28 @@ export class KnownSwitches {
     entry.seen = znode;
     // Read again after a reconnect, but nothing new; a znode that couldn't be read has no `seen`.
     if (same) return;
+    const { one, otherwise } = this.#kind.words;
     const { data, ...stamp } = znode;
     const { version } = stamp;
     const raw = data.toString();
     try {
-      const rule = parseRule(entry.definition, data);
-      entry.applied = { rule, version, znode };
+      const parsed = this.#apply(entry, znode);
       entry.error = undefined;
-      this.#log.info({ switch: name, value: raw, version }, 'switch has a new value');
-      this.#onChange({ kind: 'value', name, raw, rule, ...stamp });
+      this.#log.info({ [one]: name, value: raw, version }, `${one} has a new value`);
+      this.#onChange({ kind: 'value', name, raw, ...parsed, ...stamp });
     } catch (error) {
-      if (!(error instanceof SwitchValueError)) throw error;
+      if (!isMistake(error)) throw error;
       entry.error = error.message;
-      const kept = entry.applied === undefined ? 'the fallback' : `version ${entry.applied.version}`;
+      const kept = entry.applied === undefined ? `the ${otherwise}` : `version ${entry.applied.version}`;
       this.#log.error(
-        { switch: name, value: raw, version, problems: error.problems },
-        `switch "${name}" has a value that can't be used (${error.message}); ${kept} stays in use`,
+        { [one]: name, value: raw, version, problems: error.problems },
+        `${one} "${name}" has a value that can't be used (${error.message}); ${kept} stays in use`,
       );
       this.#onChange({ kind: 'malformed', name, raw, error: error.message, ...stamp });
     }
   }
 
-  /** Takes note that there is no such znode: the fallback applies. */
+  /** Takes note that there is no such znode: what holds otherwise applies. */
   absent(name: string): void {
     const entry = this.#entries.get(name);
     if (entry === undefined || entry.seen === 'absent') return;
@@ -175,10 +152,11 @@ export class KnownSwitches {
       return;
     }
     const first = entry.seen === undefined && entry.applied === undefined;
-    Object.assign(entry, { seen: 'absent', applied: undefined, error: undefined });
-    const details = { switch: name, fallback: entry.definition.fallback };
-    if (first) this.#log.info(details, 'switch has no znode, its fallback is in use');
-    else this.#log.warn(details, 'switch was deleted, its fallback is in use');
+    Object.assign(entry, { seen: 'absent', applied: undefined, good: undefined, error: undefined });
+    const { one, otherwise } = this.#kind.words;
+    const details = { [one]: name, ...this.#kind.otherwise(entry.definition) };
+    if (first) this.#log.info(details, `${one} has no znode, its ${otherwise} is in use`);
+    else this.#log.warn(details, `${one} was deleted, its ${otherwise} is in use`);
     this.#onChange({ kind: 'absent', name });
   }
 
@@ -186,44 +164,54 @@ export class KnownSwitches {
   unreadable(name: string, error: Error): void {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
+    const { one } = this.#kind.words;
     const message = `the znode can't be read: ${error.message}`;
-    if (entry.error !== message)
-      this.#log.error({ switch: name, err: error }, `switch "${name}": ${message}`);
+    if (entry.error !== message) this.#log.error({ [one]: name, err: error }, `${one} "${name}": ${message}`);
     entry.error = message;
     entry.seen = undefined;
   }
 
-  /** Takes the names of all znodes, to tell of those that no switch is registered for. */
+  /** Takes the names of all znodes, to tell of those that nothing is registered for. */
   listed(names: readonly string[]): void {
     const unregistered = names.filter((name) => !this.#entries.has(name));
     const news = unregistered.filter((name) => !this.#unregistered.includes(name));
     this.#unregistered = unregistered;
-    if (news.length > 0) {
-      this.#log.warn(
-        { switches: news },
-        `no switch of this process is called ${news.join(' or ')}: no effect`,
-      );
-    }
+    if (news.length === 0) return;
+    const { one, many } = this.#kind.words;
+    this.#log.warn({ [many]: news }, `no ${one} of this process is called ${news.join(' or ')}: no effect`);
   }
 
-  /** Names of znodes that belong to no registered switch. */
+  /** Names of znodes that nothing is registered for. */
   unregistered(): readonly string[] {
     return this.#unregistered;
   }
 
-  /** Shows every switch, by name. */
-  statuses(): Record<string, SwitchStatus> {
+  /** Shows every name with what is known of it. */
+  statuses(): Record<string, ZnodeStatus<Parsed>> {
     return Object.fromEntries([...this.#entries].map(([name, entry]) => [name, statusOf(entry)]));
+  }
+
+  /** Throws what `parse` throws, and then leaves everything as it was. */
+  #apply(entry: Entry<Definition, Parsed>, znode: Znode): Parsed {
+    const parsed = this.#kind.parse(entry.definition, znode.data);
+    entry.applied = { ...parsed, version: znode.version, changedAt: znode.changedAt };
+    entry.good = znode;
+    return parsed;
   }
 }
 
-function statusOf({ seen, applied, error, lost }: Entry): SwitchStatus {
+function statusOf<Parsed extends object>({
+  seen,
+  applied,
+  error,
+  lost,
+}: Entry<unknown, Parsed>): ZnodeStatus<Parsed> {
   const znode = typeof seen === 'object' ? seen : undefined;
   return {
     raw: znode?.data.toString() ?? null,
     version: znode?.version ?? null,
     changedAt: znode?.changedAt ?? null,
-    applied: applied ? { rule: applied.rule, version: applied.version } : null,
+    applied: applied ?? null,
     error: lost ? lostError : (error ?? null),
   };
 }

@@ -29,6 +29,7 @@ declare module 'node-zookeeper-client' {
       getACL(path: string, callback: Callback<[ACL[]]>): void;
       create(path: string, data: Buffer, acls: ACL[], callback: Callback<[string]>): void;
       setData(path: string, data: Buffer, version: number, callback: Callback<[Stat]>): void;
+      remove(path: string, version: number, callback: Callback): void;
     }
 
     interface Id {

@@ -1,14 +1,17 @@
 import type { Connection } from './zookeeper.ts';
 
 /** Tells where the znodes of the switches are; throws if `root` is no absolute path. */
-export function switchesPath(root: string): string {
+export const switchesPath = (root: string): string => folderPath(root, 'switches');
+
+/** Tells where the znodes of a folder are; throws if `root` is no absolute path. */
+export function folderPath(root: string, folder: string): string {
   const clean = root.replace(/\/+$/, '');
   if (!/^(\/[^/]+)*$/.test(clean)) {
     throw new Error(
       `"${root}" can't be the root in ZooKeeper; expected an absolute path, such as "/chodang"`,
     );
   }
-  return `${clean}/switches`;
+  return `${clean}/${folder}`;
 }
 
 /** Makes a znode and its parents where they are missing; rejects if the rights for it are missing too. */

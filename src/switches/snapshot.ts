@@ -4,44 +4,52 @@ import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Znode } from './zookeeper.ts';
 
-/** What a process knew last, for one that starts while ZooKeeper is away. */
+/** What a process knew last of the znodes of a folder, for one that starts while ZooKeeper is away. */
 export interface Snapshot {
-  /** Which data it came from: see `KnownSwitches.began`. */
+  /** Which data it came from: see `KnownZnodes.began`. */
   dataSet: string | undefined;
-  /** The last good value of each switch that had one; `lost` if ZooKeeper had lost it already. */
-  switches: Record<string, Znode & { lost: boolean }>;
+  /** The last good value of each name that had one; `lost` if ZooKeeper had lost it already. */
+  znodes: Record<string, Znode & { lost: boolean }>;
 }
 
 /** How far the data had been seen when the snapshot was taken, at least; what is lost is of other data. */
-export const seenIn = ({ dataSet, switches }: Snapshot): { dataSet: string | undefined; zxid: bigint } => ({
+export const seenIn = ({ dataSet, znodes }: Snapshot): { dataSet: string | undefined; zxid: bigint } => ({
   dataSet,
-  zxid: Object.values(switches).reduce((most, { lost, mzxid }) => (!lost && mzxid > most ? mzxid : most), 0n),
+  zxid: Object.values(znodes).reduce((most, { lost, mzxid }) => (!lost && mzxid > most ? mzxid : most), 0n),
 });
 
 interface SnapshotLog {
   warn(details: object, message: string): void;
 }
 
+/** What a snapshot is of: one folder below one root of one ZooKeeper; `many` is what the log calls what is in it. */
+interface SnapshotOf {
+  connect: string;
+  root: string;
+  folder: string;
+  many: string;
+}
+
 const format = 1;
 
 /**
- * A file with the last known values of the switches below one root of one ZooKeeper.
+ * A file with the last known values of one folder of znodes, such as the switches.
  *
- * It is replaced as a whole, so that nobody reads half of one; processes with the same switches may share it.
+ * It is replaced as a whole, so that nobody reads half of one; processes with the same definitions may share it.
  * That it can't be read or written is logged once, and stops nothing.
  */
 export class SnapshotFile {
   readonly #path: string;
-  readonly #of: { connect: string; root: string };
+  readonly #of: SnapshotOf;
   readonly #log: SnapshotLog;
   #writing: Promise<void> | undefined;
   #next: (() => Snapshot) | undefined;
   #toldOfWriting = false;
 
-  /** `dir` is made when it is needed; the name of the file comes from `connect` and `root`. */
-  constructor(dir: string, of: { connect: string; root: string }, log: SnapshotLog) {
+  /** `dir` is made when it is needed; the name of the file comes from what it is of. */
+  constructor(dir: string, of: SnapshotOf, log: SnapshotLog) {
     const name = createHash('sha256').update(`${of.connect}\n${of.root}`).digest('hex').slice(0, 16);
-    this.#path = join(dir, `switches-${name}.json`);
+    this.#path = join(dir, `${of.folder}-${name}.json`);
     this.#of = of;
     this.#log = log;
   }
@@ -54,8 +62,8 @@ export class SnapshotFile {
         throw new Error(`expected format ${format} of ${this.#of.connect}${this.#of.root}`);
       return {
         dataSet: written.dataSet ?? undefined,
-        switches: Object.fromEntries(
-          Object.entries(written.switches).map(([name, { data, czxid, mzxid, ...rest }]) => [
+        znodes: Object.fromEntries(
+          Object.entries(znodesIn(written, this.#of)).map(([name, { data, czxid, mzxid, ...rest }]) => [
             name,
             {
               version: rest.version,
@@ -71,7 +79,7 @@ export class SnapshotFile {
       };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        this.#log.warn({ err: error, file: this.#path }, 'the snapshot of the switches is of no use');
+        this.#log.warn({ err: error, file: this.#path }, `the snapshot of the ${this.#of.many} is of no use`);
       return undefined;
     }
   }
@@ -104,20 +112,24 @@ export class SnapshotFile {
         this.#toldOfWriting = false;
       } catch (error) {
         if (!this.#toldOfWriting)
-          this.#log.warn({ err: error, file: this.#path }, 'the snapshot of the switches can not be written');
+          this.#log.warn(
+            { err: error, file: this.#path },
+            `the snapshot of the ${this.#of.many} can not be written`,
+          );
         this.#toldOfWriting = true;
       }
     }
   }
 }
 
-function writtenOf(of: { connect: string; root: string }, { dataSet, switches }: Snapshot): Written {
+function writtenOf({ connect, root, folder }: SnapshotOf, { dataSet, znodes }: Snapshot): Written {
   return {
     format,
-    ...of,
+    connect,
+    root,
     dataSet: dataSet ?? null,
-    switches: Object.fromEntries(
-      Object.entries(switches).map(([name, { data, czxid, mzxid, ...rest }]) => [
+    [folder]: Object.fromEntries(
+      Object.entries(znodes).map(([name, { data, czxid, mzxid, ...rest }]) => [
         name,
         {
           version: rest.version,
@@ -133,6 +145,13 @@ function writtenOf(of: { connect: string; root: string }, { dataSet, switches }:
   };
 }
 
+/** Takes what stands in the file under the folder's name; throws where there is nothing. */
+function znodesIn(written: Written, { folder }: SnapshotOf): Record<string, WrittenZnode> {
+  const znodes = written[folder];
+  if (typeof znodes !== 'object' || znodes === null) throw new Error(`expected an object "${folder}"`);
+  return znodes as Record<string, WrittenZnode>;
+}
+
 /** Reads a time; throws where it is none. */
 function timeOf(text: string): Date {
   const time = new Date(text);
@@ -140,23 +159,22 @@ function timeOf(text: string): Date {
   return time;
 }
 
-/** The file's JSON. */
+/** The file's JSON; the znodes stand in it under the name of their folder. */
 interface Written {
   format: number;
   connect: string;
   root: string;
   dataSet: string | null;
-  switches: Record<
-    string,
-    {
-      /** Base64: a value need not be text. */
-      data: string;
-      version: number;
-      czxid: string;
-      mzxid: string;
-      changedAt: string;
-      createdAt: string;
-      lost: boolean;
-    }
-  >;
+  [folder: string]: unknown;
+}
+
+interface WrittenZnode {
+  /** Base64: a value need not be text. */
+  data: string;
+  version: number;
+  czxid: string;
+  mzxid: string;
+  changedAt: string;
+  createdAt: string;
+  lost: boolean;
 }

@@ -51,6 +51,8 @@ export interface Connection {
    * version than `version` (default: whatever version it has).
    */
   write(path: string, data: Buffer, version?: number): Promise<Stamp | 'conflict' | null>;
+  /** Deletes the znode if it has this version; null if there is none, `'conflict'` if it has another one. */
+  remove(path: string, version: number): Promise<'removed' | 'conflict' | null>;
   /** The last transaction that the server said it knows of. */
   lastZxid(): bigint;
   /** Ends the session; leaves no timer and no socket. */
@@ -242,15 +244,15 @@ export async function connectTo(
         nodeExists,
         ask<string>((callback) => client.create(path, data, rights, callback)),
       )) !== null,
-    write: async (path, data, version = -1) => {
-      try {
-        return stampOf(await ask<zookeeper.Stat>((cb) => client.setData(path, data, version, cb)));
-      } catch (error) {
-        if (codeOf(error) === noNode) return null;
-        if (codeOf(error) === badVersion) return 'conflict';
-        throw error;
-      }
-    },
+    write: (path, data, version = -1) =>
+      unlessOther(async () =>
+        stampOf(await ask<zookeeper.Stat>((cb) => client.setData(path, data, version, cb))),
+      ),
+    remove: (path, version) =>
+      unlessOther(async () => {
+        await ask<void>((callback) => client.remove(path, version, callback));
+        return 'removed' as const;
+      }),
     lastZxid: () => inner.zxid.readBigInt64BE(),
     close: () => (closing ??= close()),
   };
@@ -307,6 +309,17 @@ async function nullIf<T>(code: number, answer: Promise<T>): Promise<T | null> {
     return await answer;
   } catch (error) {
     if (codeOf(error) === code) return null;
+    throw error;
+  }
+}
+
+/** Gives null if there is no such znode, `'conflict'` if it has another version. */
+async function unlessOther<T>(change: () => Promise<T>): Promise<T | 'conflict' | null> {
+  try {
+    return await change();
+  } catch (error) {
+    if (codeOf(error) === noNode) return null;
+    if (codeOf(error) === badVersion) return 'conflict';
     throw error;
   }
 }
