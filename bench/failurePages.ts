@@ -20,7 +20,8 @@ const places = ['first', 'middle', 'last'] as const;
  * the store: first pages, pages around the middle (another one each time), last pages.
  *
  * Twice: with tables that were never analyzed, and after `vacuum analyze`. Fails unless each page has the rows that
- * it should have, in their order. The slowest page's p50 and p99 are given, those of each page, and as a floor those of `select 1`.
+ * it should have, in their order. The slowest page's p50 and p99 are given, those of each page, and those of `select 1`
+ * as a floor.
  *
  * Then what an operator waits for who retries a group with every tenth of all failures open: the snapshot, beginning
  * the retry, and canceling it.

@@ -17,7 +17,7 @@ describe('chodang doctor', function () {
         const { code, stdout, stderr } = await chodang(['doctor'], { env });
         assert.deepEqual([code, stderr], [0, ''], stdout);
         assert.match(stdout, /^ok {5}configuration {2}Node: /);
-        assert.match(stdout, /\nok {5}rabbitmq {7}bindings: 12 bindings as declared, and no other\n/);
+        assert.match(stdout, /\nok {5}rabbitmq {7}bindings: 16 bindings as declared, and no other\n/);
         assert.match(stdout, /\n\nAll \d+ checks are well\.\n$/);
         return true;
       },

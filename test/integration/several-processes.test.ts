@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { topologyOf } from '../../src/config/topology.ts';
 import { exchanges, queuesOf } from '../../src/pipeline/topology.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import { publishRaw } from '../support/publish.ts';
@@ -15,10 +16,9 @@ describe('Chodang in several processes', function () {
     world = await aWorld();
     assert.deepEqual(await queuesIn(world.vhost), []);
     await world.spawn(undefined, ['tms']);
-    const { steps, lanes } = world.config;
     assert.deepEqual(
       (await queuesIn(world.vhost)).map(({ name }) => name).toSorted(),
-      queuesOf({ steps, lanes: Object.keys(lanes) })
+      queuesOf(topologyOf(world.config))
         .map(({ name }) => name)
         .toSorted(),
       'the process that runs one step has declared everything',
