@@ -191,7 +191,7 @@ describe('a notice keeps its path for life', function () {
         pipeline: { chunkSize },
         lanes: { express: { maxOrders: 3 } },
         // What 8 messages of that size can fill.
-        stepDefaults: { lanes: { bulk: { batch: { size: 16 } } } },
+        stepDefaults: { lanes: { express: { batch: { size: 16 } }, bulk: { batch: { size: 16 } } } },
       });
       const here = world.address();
       const { address: there = '' } = await world.spawn(undefined, ['api']);
