@@ -64,7 +64,7 @@ export function startRetries(options: RetriesOptions): { stop(): Promise<void> }
             const startedAt = performance.now();
             await turn();
             // What takes long to look at is looked at less often.
-            await pause(Math.max(pollMs, 3 * (performance.now() - startedAt)));
+            await pause(Math.max(pollMs, performance.now() - startedAt));
           }
         });
       } catch (error) {
@@ -105,21 +105,27 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
     for (const operationId of await finishRetries(store)) log.info({ operationId }, 'a retry has ended');
   };
 
+  /** Sends what may be sent now, batch after batch: as the pace has it, and until enough are on their way. */
   async function goOn(retry: RunningRetry, { pace }: Known): Promise<void> {
     const why = whyToStop(retry);
     if (why !== undefined) return stop(retry, why);
-    const count = Math.min(howManyNow(retry, pace), batchSize, maxOnTheirWay - retry.sent, retry.waiting);
-    if (count <= 0) return;
-    pace.take(count);
-    let next: Resend[];
-    try {
-      next = await takeNext(store, retry.operationId, count);
-    } catch (error) {
-      if (error instanceof InfrastructureError) throw error;
-      // One that can't be sent must not keep all other retries waiting for ever.
-      return stop(retry, `they could not be sent: ${(error as Error).message}`);
+    let now = retry;
+    for (;;) {
+      const count = Math.min(howManyNow(now, pace), batchSize, maxOnTheirWay - now.sent, now.waiting);
+      if (count <= 0) return;
+      pace.take(count);
+      let next: Resend[];
+      try {
+        next = await takeNext(store, retry.operationId, count);
+      } catch (error) {
+        if (error instanceof InfrastructureError) throw error;
+        // One that can't be sent must not keep all other retries waiting for ever.
+        return stop(retry, `they could not be sent: ${(error as Error).message}`);
+      }
+      await publishAll(next);
+      if (!ready()) return;
+      now = { ...now, sent: now.sent + count, waiting: now.waiting - count };
     }
-    await publishAll(next);
   }
 
   async function stop({ operationId }: RunningRetry, why: string): Promise<void> {
