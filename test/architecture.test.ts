@@ -54,6 +54,7 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   ],
   legacy: [
     'notify.ts',
+    'pause.ts',
     'services.ts',
     'rules',
     'store',
@@ -68,8 +69,8 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   'services.ts': ['rules', 'store', 'tms'],
   import: ['rules', 'store'],
   // What failed: what developers do about it.
-  failures: ['config/topology.ts', 'rules', 'store', 'pipeline', 'masking.ts'],
-  alerts: ['config', 'masking.ts', 'metrics.ts', 'store', 'pipeline', 'tms/retryAfter.ts'],
+  failures: ['pause.ts', 'config/topology.ts', 'rules', 'store', 'pipeline', 'masking.ts'],
+  alerts: ['pause.ts', 'config', 'masking.ts', 'metrics.ts', 'store', 'pipeline', 'tms/retryAfter.ts'],
   // What knows only the rules, and how to say that a server is away.
   store: [
     'rules',
@@ -94,6 +95,7 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
   stack: [],
   'log.ts': ['masking.ts'],
   'masking.ts': [],
+  'pause.ts': [],
 };
 
 /** Packages that only one place in src/ may know. */

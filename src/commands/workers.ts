@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { pause } from '../pause.ts';
 import { Restarts } from './restarts.ts';
 import type { FromWorker, ToWorker } from './workerMessages.ts';
 import { WorkerMetrics } from './workerMetrics.ts';
@@ -123,7 +123,7 @@ export async function runWorkers(options: WorkersOptions): Promise<number> {
 
   async function again(ms: number): Promise<void> {
     // Rejects only if all are told to stop meanwhile.
-    await sleep(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
+    await pause(ms, waiting.signal);
     if (!stopping) fork();
   }
 

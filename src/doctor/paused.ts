@@ -11,6 +11,7 @@ import { within } from './within.ts';
 export async function pausesIn({ zookeeper, steps }: Config): Promise<Map<string, OverrideSource>> {
   const pauses = new Map<string, OverrideSource>();
   if (zookeeper.connect === '') return pauses;
+  // That ZooKeeper is away is a finding of its own part; nobody is known to have paused anything then.
   const written = await within(readOverrides(zookeeper, steps)).catch(() => undefined);
   if (written)
     for (const [step, { lanes }] of Object.entries(steps))

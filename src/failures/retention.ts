@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../pause.ts';
 import { removeOldAlerts } from '../store/alerts.ts';
 import { removeOldFailures } from '../store/failureRetention.ts';
 import { withLock } from '../store/lock.ts';
@@ -44,7 +44,7 @@ export function startRetention(options: RetentionOptions): { stop(): Promise<voi
       } catch (error) {
         log.warn({ err: error }, 'old failures could not be removed; trying again later');
       }
-      await sleep(everyMs, undefined, { signal }).catch(() => undefined);
+      await pause(everyMs, signal);
     }
   })();
   return {

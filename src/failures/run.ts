@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../pause.ts';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import { headerNames, markHeaders, type Publication, publicationTo } from '../pipeline/message.ts';
 import { exchanges } from '../pipeline/topology.ts';
@@ -53,7 +53,6 @@ export function startRetries(options: RetriesOptions): { stop(): Promise<void> }
   const { store, log, pollMs = 200, takeOverMs = 2_000 } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
 
   const running = (async () => {
     while (!signal.aborted) {
@@ -64,13 +63,13 @@ export function startRetries(options: RetriesOptions): { stop(): Promise<void> }
             const startedAt = performance.now();
             await turn();
             // What takes long to look at is looked at less often.
-            await pause(Math.max(pollMs, performance.now() - startedAt));
+            await pause(Math.max(pollMs, performance.now() - startedAt), signal);
           }
         });
       } catch (error) {
         log.warn({ err: error }, 'retries of failed messages wait; trying again');
       }
-      await pause(takeOverMs);
+      await pause(takeOverMs, signal);
     }
   })();
   return {

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../pause.ts';
 import type { Services } from '../services.ts';
 import { runLegacy } from './run.ts';
 
@@ -42,12 +42,4 @@ export function startLegacy({ services, intervalMs, maxAttempts, threshold }: Le
       return running;
     },
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
 }

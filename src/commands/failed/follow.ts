@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../../pause.ts';
 import { findOperation } from '../../store/failureHistory.ts';
 import type { Operation } from '../../store/failureOperations.ts';
 import type { Sql } from '../../store/store.ts';
@@ -53,7 +53,7 @@ export async function followRetry(
             : `${count(sent)} on their way for a while: do their steps run? "chodang doctor" looks.`,
         );
       }
-      await sleep(lookEveryMs, undefined, { signal: interrupted.signal }).catch(() => undefined);
+      await pause(lookEveryMs, interrupted.signal);
     }
     return undefined;
   } finally {
