@@ -57,7 +57,7 @@ export async function measureRecording(
       await Promise.all(failed.slice(at, at + 1_000).map(({ publication }) => broker.publish(publication)));
     await store.query('checkpoint');
     const cpuBefore = servers.cpuSeconds();
-    const process = await servers.startChodang(['failures']);
+    const process = await servers.startChodang({ parts: ['failures'] });
     const readyAt = Date.now();
     const cpuReady = process.cpuSeconds();
     while ((await recorded(store)) < messages || (await waiting()) > 0) {

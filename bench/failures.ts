@@ -1,4 +1,3 @@
-import { migrate } from '../src/store/migrate.ts';
 import { measurePages } from './failurePages.ts';
 import { measureRecording } from './failureRecording.ts';
 import { measureRetry } from './failureRetry.ts';
@@ -24,7 +23,6 @@ export async function failures(options: {
   const { runs, only = failureParts } = options;
   const servers = await openServers(options.say);
   try {
-    await migrate(servers.store);
     return {
       scenario: 'failures',
       runs,

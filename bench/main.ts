@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { burst } from './burst.ts';
-import { type FailurePart, failureParts, failures } from './failures.ts';
+import { failureParts, failures } from './failures.ts';
+import { floor } from './floor.ts';
 import { singles } from './singles.ts';
 import { switches } from './switches.ts';
 
@@ -18,48 +19,73 @@ const someParts = (text: string) =>
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-interface Options {
-  orders: number;
-  runs: number;
-  bare?: boolean;
-  offered: number;
-  messages: number;
-  rows: number;
-  retries: number;
-  only?: FailurePart[];
-  json?: boolean;
+const program = new Command('bench').description(
+  'Measures Chodang on real servers of its own, on this machine; prints medians. See docs/benchmarks.md.',
+);
+
+/** Adds a scenario, with the options that it has beside those that all have. */
+function scenario(
+  name: string,
+  description: string,
+  options: readonly Option[],
+  measure: (options: never) => Promise<object>,
+): void {
+  const command = program.command(name).description(description);
+  for (const option of options) command.addOption(option);
+  command
+    .addOption(number('--runs', 'measured runs, after one that only warms up', 5))
+    .option('--json', 'prints one JSON object last')
+    .action(async ({ json, ...given }: { json?: boolean }) => {
+      const result = await measure({ ...given, say } as never);
+      process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, null, 2)}\n`);
+    });
 }
 
-const scenarios = { burst, failures, singles, switches };
+const number = (name: string, description: string, value: number) =>
+  new Option(`${name} <n>`, description).argParser(wholeNumber).default(value);
+const parallel = number('--parallel', 'batches at once in the floor', 4);
 
-const program = new Command('bench')
-  .description('measures Chodang on real servers of its own, on this machine; prints medians')
-  .argument('<scenario>', `one of: ${Object.keys(scenarios).join(', ')}`)
-  .option('--orders <n>', 'burst, singles: orders in a run', wholeNumber, 30_000)
-  .option('--runs <n>', 'measured runs, after one that only warms up', wholeNumber, 5)
-  .option(
-    '--offered <n>',
-    'singles: how many notices a second are offered, for as many as there is room for',
-    wholeNumber,
-    20_000,
-  )
-  .option('--bare', 'burst: also measures, in turn, a bare process of the same design (bench/bare.ts)')
-  .option('--messages <n>', 'failures: failed messages that are recorded in a run', wholeNumber, 100_000)
-  .option('--rows <n>', 'failures: how many there are while pages are read', wholeNumber, 1_000_000)
-  .option('--retries <n>', 'failures: failed messages that are retried in a run', wholeNumber, 10_000)
-  .option('--only <parts>', `failures: some of ${failureParts.join(',')} (default: all)`, someParts)
-  .option('--json', 'prints one JSON object last')
-  .addHelpText(
-    'after',
-    '\nExamples:\n  $ npm run bench -- burst --orders 30000 --bare --json\n  $ npm run bench -- switches --json\n' +
-      '  $ npm run bench -- failures --json\n  $ npm run bench -- failures --only pages --rows 100000',
-  )
-  .action(async (name: string, { json, ...options }: Options) => {
-    const scenario = scenarios[name as keyof typeof scenarios];
-    if (!scenario)
-      throw new InvalidArgumentError(`there is no scenario "${name}": ${Object.keys(scenarios).join(', ')}`);
-    const result = await scenario({ ...options, say });
-    process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, null, 2)}\n`);
-  });
+scenario(
+  'floor',
+  'the SQL of a notice by itself: no RabbitMQ, no HTTP, no gateway',
+  [number('--orders', 'orders in a run', 50_000), parallel],
+  floor,
+);
+scenario(
+  'burst',
+  'one notice for many orders, until all are notified; in turn with the floor',
+  [
+    number('--orders', 'orders in a run', 50_000),
+    parallel,
+    new Option('--bare', 'in turn also with a bare process of the same design (bench/bare.ts)'),
+  ],
+  burst,
+);
+scenario(
+  'singles',
+  'notices of one order each from 1,000 sellers: as many as there is room for, and a steady 5,000 a second',
+  [
+    number('--orders', 'orders in a run of as many as there is room for', 100_000),
+    number('--offered', 'how many notices a second are offered then', 15_000),
+  ],
+  singles,
+);
+scenario(
+  'switches',
+  'an evaluation of a switch, and how quickly a flip reaches four processes',
+  [],
+  switches,
+);
+scenario(
+  'failures',
+  'recording, listing and retrying failed messages',
+  [
+    number('--messages', 'failed messages that are recorded in a run', 100_000),
+    number('--rows', 'how many there are while pages are read', 1_000_000),
+    number('--retries', 'failed messages that are retried in a run', 10_000),
+    new Option('--only <parts>', `some of ${failureParts.join(',')} (default: all)`).argParser(someParts),
+  ],
+  failures,
+);
 
 await program.parseAsync();

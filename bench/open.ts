@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { stackDown, stackServers, stackUp } from '../src/stack/stack.ts';
+import { migrate } from '../src/store/migrate.ts';
 import { openStore } from '../src/store/store.ts';
+import { cpuSecondsOf, rssMbOf } from './processes.ts';
 
 const name = 'bench';
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,16 +15,26 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 export interface Subject {
   /** Where it takes notices over HTTP; empty for one without the API. */
   address: string;
-  /** Its resident memory now, in MB. */
+  /** Its resident memory now, in MB; with worker processes that of the largest. */
   rssMb(): number;
-  /** Its processor time so far, in seconds. */
+  /** Its processor time so far, in seconds, its worker processes' with it. */
   cpuSeconds(): number;
   /** Lets it settle what it holds and end. */
   stop(): Promise<void>;
 }
 
+/** What a process is started with. */
+export interface StartOptions {
+  /** Some parts of Chodang; default: all. */
+  parts?: readonly string[];
+  /** So many worker processes; default: one process. */
+  workers?: number;
+  /** Settings, as variables. */
+  env?: Readonly<Record<string, string>>;
+}
+
 /**
- * Opens empty servers of the benchmark's own, for processes built from this source. `close` ends all of it.
+ * Opens servers of the benchmark's own, with an empty schema, for processes built from this source. `close` ends all of it.
  *
  * `commitTimes`: Postgres keeps when each transaction committed.
  */
@@ -54,24 +65,35 @@ export async function openServers(say: (line: string) => void, { commitTimes = f
     await servers.postgres.stop();
     await servers.postgres.start();
   }
+  await migrate(store);
   return {
+    say,
     urls,
     env,
     store,
-    /** Starts Chodang, some `parts` of it or all, and waits until it says that it is ready. */
-    async startChodang(parts?: readonly string[]): Promise<Subject> {
-      const only = parts ? ['--only', parts.join(',')] : [];
-      return this.start('dist/main.js', 'start', '--json', ...only);
+    /** Starts Chodang, and waits until it says that it is ready. */
+    async startChodang({ parts, workers, env: settings }: StartOptions = {}): Promise<Subject> {
+      const args = ['start', '--json'];
+      if (parts) args.push('--only', parts.join(','));
+      if (workers !== undefined) args.push('--workers', String(workers));
+      return this.start('dist/main.js', args, settings);
     },
     /** Starts a process, and waits for the line with its address. What else it logs is read, and shown but for what it tells of failed messages. */
-    async start(command: string, ...args: string[]): Promise<Subject> {
-      const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    async start(
+      command: string,
+      args: readonly string[],
+      settings: Readonly<Record<string, string>> = {},
+    ): Promise<Subject> {
+      const child = spawn(command, args, {
+        cwd: root,
+        env: { ...env, ...settings },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       const pid = child.pid ?? 0;
       const gone = once(child, 'exit');
       const subject: Subject = {
         address: '',
-        rssMb: () =>
-          Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024,
+        rssMb: () => rssMbOf(pid),
         cpuSeconds: () => cpuSecondsOf([pid]),
         async stop() {
           subjects.delete(subject);
@@ -99,49 +121,14 @@ export async function openServers(say: (line: string) => void, { commitTimes = f
     /** What the simulator has delivered so far. */
     delivered: async () =>
       (await (await fetch(`${urls.tms}/v1/stats`)).json()) as { delivered: number; maxPerKey: number },
+    /** Lets the simulator forget all that it has delivered. */
+    forgetDeliveries: async () => {
+      await fetch(`${urls.tms}/v1/notifications`, { method: 'DELETE' });
+    },
     async close() {
       for (const subject of subjects) await subject.stop();
       await store.close();
       await stackDown({ name, wipe: true });
     },
   };
-}
-
-/** Opens servers, and one Chodang process; if asked to, the bare process (bare.ts) beside it, on the same servers. */
-export async function openBench(say: (line: string) => void, { bare = false } = {}) {
-  const servers = await openServers(say);
-  const { postgres, rabbitmq, tms } = servers.urls;
-  const startBare = () =>
-    servers.start(process.execPath, '--import', 'tsx', 'bench/bare.ts', postgres, rabbitmq, tms);
-  return { ...servers, chodang: await servers.startChodang(), bare: bare ? await startBare() : undefined };
-}
-
-/** User and system time of processes and all their descendants, ended ones too; see proc(5): 100 ticks a second. */
-function cpuSecondsOf(roots: readonly number[]): number {
-  const processes = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      const fields = statOf(name);
-      return fields ? [{ pid: Number(name), parent: Number(fields[1]), ticks: fields.slice(11, 15) }] : [];
-    });
-  const family = new Set(roots);
-  for (let before = 0; before < family.size; ) {
-    before = family.size;
-    for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
-  }
-  return processes
-    .filter(({ pid }) => family.has(pid))
-    .flatMap(({ ticks }) => ticks)
-    .reduce((seconds, ticks) => seconds + Number(ticks) / 100, 0);
-}
-
-/** The fields of /proc/<pid>/stat from the third on; undefined if the process has just ended. */
-function statOf(pid: string): string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes(String((error as NodeJS.ErrnoException).code))) return undefined;
-    throw error;
-  }
 }

@@ -1,25 +1,35 @@
 // Posts notices of one order each at a given rate, whatever the answers do (open loop): what is late counts from the
 // moment at which it should have been sent. A process of its own, so that the one that is measured shares no event loop.
-import { createReadStream } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 
 /** What the loader is told to do. */
 export interface Load {
   address: string;
-  /** One line for each notice: API key, a space, the order id. */
-  file: string;
+  /** Of the sellers, to whom the orders were dealt out in turn. */
+  apiKeys: string[];
+  /** The orders are `<prefix>-0` and so on. */
+  prefix: string;
+  count: number;
   newShipDate: string;
   perSecond: number;
-  connections: number;
 }
 
-/** What came of it: for each notice that was accepted its id, when it was to be sent, and when the answer came, in ms since 1970. */
+/** What came of it. */
 export interface Loaded {
+  /** For each notice its id, when it was to be sent, and when the answer came, in ms since 1970. */
   notices: [noticeId: string, dueAt: number, answeredAt: number][];
-  /** How many were refused, by status. */
-  refused: Record<string, number>;
+  firstDueAt: number;
+  /** How often one was refused with 503, and posted again a little later; it counts from when it was due first. */
+  refused: number;
 }
+
+interface Notice {
+  text: string;
+  dueAt: number;
+}
+
+const connections = 64;
+const againMs = 200;
 
 process.once('message', (load: Load) => {
   void run(load).then((loaded) => {
@@ -27,55 +37,62 @@ process.once('message', (load: Load) => {
   });
 });
 
-async function run({ address, file, newShipDate, perSecond, connections }: Load): Promise<Loaded> {
-  const { hostname, port, host } = new URL(address);
-  const requests: string[] = [];
-  for await (const line of createInterface(createReadStream(file))) {
-    const [key = '', orderId = ''] = line.split(' ');
-    const body = `{"reason":"WEATHER","newShipDate":"${newShipDate}","orderIds":["${orderId}"]}`;
-    requests.push(
-      `POST /v1/delay-notices HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${key}\r\n` +
-        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    );
-  }
-  const loaded: Loaded = { notices: [], refused: {} };
-  let answered = 0;
-  const sockets = Array.from({ length: connections }, () => connect(Number(port), hostname));
+async function run(load: Load): Promise<Loaded> {
+  const { hostname, port } = new URL(load.address);
+  const texts = Array.from({ length: load.count }, (_, at) => requestOf(load, at));
+  const sockets = Array.from({ length: connections }, () => connect(Number(port), hostname).setNoDelay(true));
   await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.once('connect', done))));
   const begin = Date.now() + 50;
+  const loaded: Loaded = { notices: [], firstDueAt: begin, refused: 0 };
+  let sent = 0;
+  let next = 0;
+  const again: Notice[] = [];
+
   return new Promise((resolve, reject) => {
-    const due = new Map<Socket, number[]>(sockets.map((socket) => [socket, []]));
+    const asked = new Map<Socket, Notice[]>(sockets.map((socket) => [socket, []]));
     for (const socket of sockets) {
-      socket.setNoDelay(true);
       socket.on('error', reject);
+      socket.on('close', () => reject(new Error('a connection to Chodang was cut')));
       onAnswers(socket, (status, body) => {
-        const dueAt = due.get(socket)?.shift() ?? Number.NaN;
-        if (status === 202) {
+        const notice = asked.get(socket)?.shift();
+        if (notice === undefined) return reject(new Error('an answer came without a request'));
+        if (status === 503) {
+          loaded.refused += 1;
+          setTimeout(() => again.push(notice), againMs);
+        } else if (status === 202) {
           const at = body.indexOf('"noticeId":"') + 12;
-          loaded.notices.push([body.slice(at, at + 36), dueAt, Date.now()]);
-        } else loaded.refused[status] = (loaded.refused[status] ?? 0) + 1;
-        answered += 1;
-        if (answered < requests.length) return;
-        for (const each of sockets) each.destroy();
+          loaded.notices.push([body.slice(at, at + 36), notice.dueAt, Date.now()]);
+        } else return reject(new Error(`expected 202, got ${status}: ${body}`));
+        if (loaded.notices.length < load.count) return;
+        for (const each of sockets) each.removeAllListeners('close').destroy();
         resolve(loaded);
       });
     }
-    let sent = 0;
     const send = () => {
-      const should = Math.min(requests.length, Math.floor(((Date.now() - begin) / 1_000) * perSecond));
-      const texts = new Map<Socket, string[]>();
-      for (; sent < should; sent += 1) {
-        const socket = sockets[sent % sockets.length] as Socket;
-        due.get(socket)?.push(begin + (sent / perSecond) * 1_000);
-        const own = texts.get(socket) ?? [];
-        if (own.length === 0) texts.set(socket, own);
-        own.push(requests[sent] as string);
+      const should = Math.min(load.count, Math.floor(((Date.now() - begin) / 1_000) * load.perSecond));
+      const due = again.splice(0);
+      for (; sent < should; sent += 1)
+        due.push({ text: texts[sent] as string, dueAt: begin + (sent / load.perSecond) * 1_000 });
+      const writing = new Map<Socket, string>();
+      for (const notice of due) {
+        const socket = sockets[next++ % connections] as Socket;
+        asked.get(socket)?.push(notice);
+        writing.set(socket, (writing.get(socket) ?? '') + notice.text);
       }
-      for (const [socket, own] of texts) socket.write(own.join(''));
-      if (sent < requests.length) setTimeout(send, 1);
+      for (const [socket, text] of writing) socket.write(text);
+      if (loaded.notices.length < load.count) setTimeout(send, 1);
     };
     send();
   });
+}
+
+function requestOf({ address, apiKeys, prefix, newShipDate }: Load, at: number): string {
+  const body = `{"reason":"WEATHER","newShipDate":"${newShipDate}","orderIds":["${prefix}-${at}"]}`;
+  return (
+    `POST /v1/delay-notices HTTP/1.1\r\nHost: ${new URL(address).host}\r\n` +
+    `Authorization: Bearer ${apiKeys[at % apiKeys.length]}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  );
 }
 
 /** Reads answers off a connection on which requests are pipelined. */

@@ -1,29 +1,21 @@
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { addDays, today } from '../src/rules/dates.ts';
-import { upsertOrders } from '../src/store/orders.ts';
 import { addApiKey } from '../src/store/sellers.ts';
+import { load } from './load.ts';
 import { median, quantile } from './median.ts';
-import { openServers } from './open.ts';
-import { phoneOf } from './phone.ts';
-import type { Load, Loaded } from './singles-load.ts';
+import { openServers, type Subject } from './open.ts';
+import { sellerIds } from './orders.ts';
+import { beginRun, type Cpu, cpuText, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
+import type { Loaded } from './singles-load.ts';
 
-const program = fileURLToPath(new URL('singles-load.ts', import.meta.url));
-const sellers = 1_000;
+/** How many sellers post. */
+export const sellers = 1_000;
 const steadyPerSecond = 5_000;
-const zone = 'Asia/Seoul';
-
-type Servers = Awaited<ReturnType<typeof openServers>>;
+const steadySeconds = 10;
 
 /**
  * Notices of one order each, from 1,000 sellers, over HTTP, in an open loop:
  *
  * - as many as there is room for: `orders` of them offered at `offered` a second; how many a second are settled, from
- *   the first that was due until the last is `notified`;
+ *   the first that was due until the last is `notified`. What is answered with 503 meanwhile is posted again at the end;
  * - a steady 5,000 a second: from the moment a request was due until its order is `notified`, as Postgres committed it.
  *
  * Fails unless each order was notified, and delivered by the simulator exactly once.
@@ -34,32 +26,27 @@ export async function singles(options: {
   offered: number;
   say: (line: string) => void;
 }) {
-  const { runs, offered, say } = options;
+  const { orders, runs, offered, say } = options;
   const servers = await openServers(say, { commitTimes: true });
-  const dir = mkdtempSync(join(tmpdir(), 'chodang-bench-'));
   try {
+    const apiKeys = await addSellers(servers);
     const chodang = await servers.startChodang();
-    const keys = await Promise.all(
-      Array.from({ length: sellers }, (_, at) => addApiKey(servers.store, `seller-${at}`)),
-    );
-    const flat: Measured[] = [];
+    const flatOut: Measured[] = [];
     const steady: Measured[] = [];
     for (let run = 0; run <= runs; run += 1)
-      for (const [name, perSecond, into] of [
-        ['as many as there is room for', offered, flat],
-        [`${steadyPerSecond} a second`, steadyPerSecond, steady],
+      for (const [name, perSecond, count, into] of [
+        ['as many as there is room for', offered, orders, flatOut],
+        [`${steadyPerSecond} a second`, steadyPerSecond, steadyPerSecond * steadySeconds, steady],
       ] as const) {
-        const count = perSecond === steadyPerSecond ? steadyPerSecond * 10 : options.orders;
-        const measured = await measure(servers, chodang, keys, {
-          dir,
+        const measured = await once(servers, chodang, apiKeys, {
+          prefix: `single-${run}`,
           count,
           perSecond,
-          run: `${run}-${perSecond}`,
         });
         say(
           `${name}, ${run === 0 ? 'warm-up' : `run ${run}`}: ${Math.round(measured.settledPerSecond)} a second settled, ` +
             `p50 ${measured.p50Ms.toFixed(0)} ms, p99 ${measured.p99Ms.toFixed(0)} ms, accepted p99 ` +
-            `${measured.acceptP99Ms.toFixed(0)} ms, ${measured.rssMb.toFixed(0)} MB`,
+            `${measured.acceptP99Ms.toFixed(0)} ms, ${measured.refused} times refused, ${measured.rssMb.toFixed(0)} MB; ${cpuText(measured)}`,
         );
         if (run > 0) into.push(measured);
       }
@@ -67,104 +54,76 @@ export async function singles(options: {
     return {
       scenario: 'singles',
       runs,
-      orders: options.orders,
+      orders,
       offeredPerSecond: offered,
-      noticesPerSecond: Math.round(of(flat, 'settledPerSecond')),
+      noticesPerSecond: round(of(flatOut, 'settledPerSecond')),
+      refused: round(of(flatOut, 'refused')),
       steadyPerSecond,
-      p50Ms: Math.round(of(steady, 'p50Ms')),
-      p99Ms: Math.round(of(steady, 'p99Ms')),
-      acceptMs: Math.round(of(steady, 'acceptP50Ms')),
-      rssMb: Math.round(Math.max(...[...flat, ...steady].map(({ rssMb }) => rssMb))),
+      p50Ms: round(of(steady, 'p50Ms')),
+      p99Ms: round(of(steady, 'p99Ms')),
+      acceptMs: round(of(steady, 'acceptP50Ms')),
+      rssMb: round(Math.max(...[...flatOut, ...steady].map(({ rssMb }) => rssMb))),
     };
   } finally {
     await servers.close();
-    rmSync(dir, { recursive: true });
   }
 }
 
-interface Measured {
+interface Measured extends Cpu {
   settledPerSecond: number;
   p50Ms: number;
   p99Ms: number;
   acceptP50Ms: number;
   acceptP99Ms: number;
+  refused: number;
   rssMb: number;
 }
 
-async function measure(
+/** Adds the sellers; returns their API keys. */
+export const addSellers = ({ store }: Servers): Promise<string[]> =>
+  Promise.all(sellerIds(sellers).map((sellerId) => addApiKey(store, sellerId)));
+
+async function once(
   servers: Servers,
-  chodang: { address: string; rssMb(): number },
-  keys: readonly string[],
-  { dir, count, perSecond, run }: { dir: string; count: number; perSecond: number; run: string },
+  chodang: Subject,
+  apiKeys: readonly string[],
+  orders: { prefix: string; count: number; perSecond: number },
 ): Promise<Measured> {
-  const { store, delivered } = servers;
-  const day = today(() => new Date(), zone);
-  const orders = Array.from({ length: count }, (_, at) => ({
-    sellerId: `seller-${at % sellers}`,
-    orderId: `single-${run}-${at}`,
-  }));
-  for (let at = 0; at < count; at += 10_000)
-    await upsertOrders(
-      store,
-      orders.slice(at, at + 10_000).map((order, i) => ({
-        ...order,
-        status: 'open',
-        promisedShipDate: day,
-        phone: phoneOf(at + i),
-        customerName: '김하늘',
-        product: '초당옥수수 10개',
-      })),
-    );
-  for (const table of ['orders', 'ledger', 'notices', 'intake']) await store.query(`vacuum analyze ${table}`);
-  await store.query('checkpoint');
-  const file = join(dir, run);
-  writeFileSync(file, orders.map(({ orderId }, at) => `${keys[at % sellers]} ${orderId}`).join('\n'));
-  const before = await delivered();
-  const child = fork(program, { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
-  child.send({
-    address: chodang.address,
-    file,
-    newShipDate: addDays(day, 7),
-    perSecond,
-    connections: 64,
-  } satisfies Load);
-  const [loaded] = (await once(child, 'message')) as [Loaded];
-  if (Object.keys(loaded.refused).length > 0)
-    throw new Error(`expected 202 for every notice, got ${JSON.stringify(loaded.refused)}`);
-  const started = performance.now();
-  while ((await delivered()).delivered - before.delivered < count) {
-    if (performance.now() - started > 120_000) throw new Error('after 120 s not all orders are told');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  const settled = await settledTimes(servers, loaded, count);
-  const after = await delivered();
-  if (after.delivered - before.delivered !== count || after.maxPerKey > 1)
-    throw new Error(`expected ${count} deliveries, each once; the simulator says ${JSON.stringify(after)}`);
+  const { prefix, count, perSecond } = orders;
+  await beginRun(servers, { prefix, count, sellers });
+  const { result: loaded, cpu } = await withCpu(servers, chodang, async () => {
+    const posted = await load({
+      address: chodang.address,
+      apiKeys: [...apiKeys],
+      prefix,
+      count,
+      perSecond,
+      newShipDate: dayIn(7),
+    });
+    await untilNotified(servers, count);
+    return posted;
+  });
+  const settled = await settledTimes(servers, loaded);
   const latencies = loaded.notices.map(([noticeId, dueAt]) => (settled.get(noticeId) ?? Number.NaN) - dueAt);
   const accepts = loaded.notices.map(([, dueAt, answeredAt]) => answeredAt - dueAt);
-  const firstDue = Math.min(...loaded.notices.map(([, dueAt]) => dueAt).slice(0, 1_000));
-  const last = [...settled.values()].reduce((a, b) => Math.max(a, b), 0);
   return {
-    settledPerSecond: (count / (last - firstDue)) * 1_000,
+    settledPerSecond: (count / (Math.max(...settled.values()) - loaded.firstDueAt)) * 1_000,
     p50Ms: quantile(latencies, 0.5),
     p99Ms: quantile(latencies, 0.99),
     acceptP50Ms: quantile(accepts, 0.5),
     acceptP99Ms: quantile(accepts, 0.99),
+    refused: loaded.refused,
     rssMb: chodang.rssMb(),
+    ...cpu,
   };
 }
 
-/** Waits until all are `notified`, and tells when each was committed as such, in ms since 1970. */
-async function settledTimes({ store }: Servers, loaded: Loaded, count: number): Promise<Map<string, number>> {
-  const ids = loaded.notices.map(([noticeId]) => noticeId);
-  for (let tries = 0; ; tries += 1) {
-    const rows = await store.rows<[string, string]>(
-      `select notice_id, extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000 from ledger
-       where notice_id = any($1) and state = 'notified'`,
-      [ids],
-    );
-    if (rows.length === count) return new Map(rows.map(([id, at]) => [id, Number(at)]));
-    if (tries > 500) throw new Error(`expected ${count} orders notified, found ${rows.length}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+/** When each notice's order was committed as `notified`, in ms since 1970. */
+export async function settledTimes({ store }: Servers, { notices }: Loaded): Promise<Map<string, number>> {
+  const rows = await store.rows<[string, string]>(
+    `select notice_id, extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000 from ledger
+     where notice_id = any($1) and state = 'notified'`,
+    [notices.map(([noticeId]) => noticeId)],
+  );
+  return new Map(rows.map(([id, at]) => [id, Number(at)]));
 }
