@@ -1,7 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { burst } from './burst.ts';
 import { failureParts, failures } from './failures.ts';
+import { feed } from './feed.ts';
 import { floor } from './floor.ts';
+import { million, mixed } from './million.ts';
 import { singles } from './singles.ts';
 import { switches } from './switches.ts';
 
@@ -69,6 +71,20 @@ scenario(
     number('--offered', 'how many notices a second are offered then', 15_000),
   ],
   singles,
+);
+const rows = number('--orders', 'rows of the file', 1_000_000);
+scenario(
+  'million',
+  'an import of many rows, until all are notified',
+  [rows, new Option('--workers <n>', 'worker processes').argParser(wholeNumber)],
+  million,
+);
+scenario('mixed', 'the same with 500 notices of one order a second beside it', [rows], mixed);
+scenario(
+  'feed',
+  "events of the shop's orders from RabbitMQ into Postgres",
+  [number('--events', 'events in a run', 100_000)],
+  feed,
 );
 scenario(
   'switches',
