@@ -18,7 +18,10 @@ const SwitchValue = Type.Union([
 const lane = {
   prefetch: count('messages RabbitMQ hands a consuming actor before it wants an ack'),
   batch: Type.Object(
-    { size: count('orders that fill a batch'), waitMs: ms('how long a batch waits to be filled') },
+    {
+      size: count('orders that fill a batch'),
+      waitMs: ms('how long a batch waits to be filled; 0: not at all'),
+    },
     closed,
   ),
   consumers: Type.Object(

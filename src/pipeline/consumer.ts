@@ -11,7 +11,7 @@ export interface LaneOptions {
   batch: {
     /** A batch is full with so many items. */
     size: number;
-    /** A batch that isn't full waits so long for more, in ms. */
+    /** A batch that isn't full waits so long for more, in ms; 0: it is what came while the batch before ran. */
     waitMs: number;
   };
   /** How many actors consume the lane: `min` always, up to `max` while the queue stays deep. */
@@ -19,7 +19,8 @@ export interface LaneOptions {
 }
 
 type Mail =
-  | { kind: 'delivery'; delivery: Delivery }
+  /** Takes in what has been delivered. */
+  | { kind: 'deliveries' }
   | { kind: 'run' }
   /** Hands back what is gathered: the circuit has opened, or the lane is paused. */
   | { kind: 'handBack' }
@@ -60,6 +61,8 @@ export function spawnConsumer<Header, Item>(
   lane: string,
   options: LaneOptions,
 ): Consumer {
+  /** Delivered, and not looked at yet. */
+  let arrived: Delivery[] = [];
   let gathered: Parcel<Header, Item>[] = [];
   let items = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -72,9 +75,10 @@ export function spawnConsumer<Header, Item>(
   let subscription = subscribe();
 
   function subscribe(): Subscription {
-    return step.broker.subscribe(queueOf(step.name, lane), (delivery) =>
-      dispatch(actor, { kind: 'delivery', delivery }),
-    );
+    return step.broker.subscribe(queueOf(step.name, lane), (delivery) => {
+      // nact gives an actor one mail in a turn of the event loop, so there is one for all that come in one.
+      if (arrived.push(delivery) === 1) dispatch(actor, { kind: 'deliveries' });
+    });
   }
 
   const consume = () => subscription.consume(wide ? options.prefetch : 1);
@@ -109,7 +113,16 @@ export function spawnConsumer<Header, Item>(
     gathered.push(parcel);
     items += parcel.entries.length;
     if (items >= options.batch.size || !wide) return run(take());
-    timer ??= setTimeout(() => dispatch(actor, { kind: 'run' }), options.batch.waitMs);
+    if (options.batch.waitMs > 0)
+      timer ??= setTimeout(() => dispatch(actor, { kind: 'run' }), options.batch.waitMs);
+  };
+
+  const onArrived = async () => {
+    const deliveries = arrived;
+    arrived = [];
+    for (const delivery of deliveries) await onDelivery(delivery);
+    // What came while the batch before ran is the next one.
+    if (options.batch.waitMs === 0 && !held()) await run(take());
   };
 
   const onMail = async (_: undefined, mail: Mail): Promise<undefined> => {
@@ -124,7 +137,7 @@ export function spawnConsumer<Header, Item>(
   };
 
   const onOne = async (mail: Mail): Promise<void> => {
-    if (mail.kind === 'delivery') await onDelivery(mail.delivery);
+    if (mail.kind === 'deliveries') await onArrived();
     else if (mail.kind === 'run' && !held()) await run(take());
     else if (mail.kind !== 'drain')
       await handBack(
@@ -141,6 +154,7 @@ export function spawnConsumer<Header, Item>(
   const actor: Ref<Mail> = spawn(supervisor, onMail, name, {
     onCrash: async (mail, error, ctx) => {
       step.observer.crashed(step.name, lane, error ?? new Error('an actor crashed without an error'));
+      arrived = [];
       take();
       wide = false;
       await subscription.close();

@@ -15,6 +15,8 @@ const packages: Record<string, { debian: string; isThere: () => boolean }> = {
     debian: 'zookeeper',
     isThere: () => existsSync(zookeeperJar) && existsSync(zkCli) && onPath('java'),
   },
+  // Not Chodang's: bench/peers/ measures BullMQ on it.
+  redis: { debian: 'redis-server', isThere: () => onPath('redis-server') },
 };
 
 /**

@@ -2,7 +2,7 @@ import { judge, type Limits } from '../rules/judge.ts';
 import type { ShipDate, WantedDelay } from '../rules/notice.ts';
 import { batchOf, column, keyColumns } from './batch.ts';
 import { insertRejects, lockOrders, type Reject, rejectColumns } from './ledger.ts';
-import { type Store, type Tx, transaction } from './store.ts';
+import { type Store, transaction } from './store.ts';
 import { isDuplicate, StaleRead } from './unavailable.ts';
 
 /** Whether an order is delayed now, by this call or an earlier one, or settled: rejected, or past this step. */
@@ -29,7 +29,7 @@ export function delayOrders(
 ): Promise<Outcome[]> {
   return transaction(store, async (tx, run) => {
     if (run === 1 && wanted.every((one): one is Judged => isJudged(one) && one.newShipDate >= today)) {
-      await delay(tx, wanted);
+      await inserted(tx.last(changeAndInsert, changeColumns(wanted)));
       return wanted.map((): Outcome => 'delayed');
     }
     const outcomes = new Map<WantedDelay, Outcome>();
@@ -45,7 +45,7 @@ export function delayOrders(
         outcomes.set(one, rejectReason || (state ?? 'delayed') !== 'delayed' ? 'settled' : 'delayed');
       });
       if (rejects.length > 0) await inserted(tx.rows(insertRejects, rejectColumns(rejects)));
-      if (judged.length > 0) await delay(tx, judged);
+      if (judged.length > 0) await inserted(tx.rows(changeAndInsert, changeColumns(judged)));
     }
     return wanted.map((one) => outcomes.get(one) ?? 'settled');
   });
@@ -92,21 +92,17 @@ const changeAndInsert = `
     select notice_id, seller_id, order_id, 'delayed', expected_ship_date, new_ship_date, reason, detail
     from judged
   )
-  select count(*)::int from changed`;
+  select all_of(count(*), $9) from changed`;
 
-/** Changes the orders and writes the ledger; throws `StaleRead` if anything is not as it was when it was judged. */
-async function delay(tx: Tx, judged: readonly Judged[]): Promise<void> {
-  const [row] = await inserted(
-    tx.rows<[number]>(changeAndInsert, [
-      ...keyColumns(judged),
-      column(judged, ({ version }) => version),
-      column(judged, ({ newShipDate }) => newShipDate),
-      column(judged, ({ reason }) => reason),
-      column(judged, ({ detail }) => detail),
-    ]),
-  );
-  if (row?.[0] !== judged.length) throw new StaleRead('an order changed since it was judged');
-}
+/** The arrays that `changeAndInsert` takes. It fails as a collision if anything is not as it was when it was judged. */
+const changeColumns = (judged: readonly Judged[]) => [
+  ...keyColumns(judged),
+  column(judged, ({ version }) => version),
+  column(judged, ({ newShipDate }) => newShipDate),
+  column(judged, ({ reason }) => reason),
+  column(judged, ({ detail }) => detail),
+  judged.length,
+];
 
 /** Waits for an insert into the ledger. A row that is there already: another delivery of the same order wrote it. */
 async function inserted<T>(inserting: Promise<T>): Promise<T> {

@@ -46,13 +46,13 @@ export async function noticesOfKeys(
   return all;
 }
 
-/** Writes notices with their chunks, whatever their number, in two statements. */
+/** Writes notices with their chunks, whatever their number, in two statements and one round trip. */
 export async function insertNotices(
   tx: Tx,
   notices: readonly (NewNotice & { chunks: readonly IntakeChunk[] })[],
 ): Promise<void> {
   if (notices.length === 0) return;
-  await tx.query(insertAll, [
+  const insertingNotices = tx.query(insertAll, [
     column(notices, ({ noticeId }) => noticeId),
     column(notices, ({ sellerId }) => sellerId),
     column(notices, ({ path }) => path),
@@ -69,7 +69,7 @@ export async function insertNotices(
   const chunks = notices.flatMap((notice, at) =>
     notice.chunks.map((chunk) => ({ ...chunk, notice: at + 1 })),
   );
-  await tx.query(insertChunks, [
+  const insertingChunks = tx.query(insertChunks, [
     column(notices, ({ noticeId }) => noticeId),
     column(notices, ({ path }) => path),
     column(notices, ({ lane }) => lane),
@@ -77,6 +77,7 @@ export async function insertNotices(
     column(chunks, ({ chunkNo }) => chunkNo),
     chunks.map(({ chunk }) => chunk).join('\n'),
   ]);
+  await Promise.all([insertingNotices, insertingChunks]);
 }
 
 const insertAll = `

@@ -3,7 +3,6 @@ import type { Order } from '../rules/order.ts';
 import { batchOf, column, keyColumns, type OrderKey, plain, readColumns, selectColumns } from './batch.ts';
 import type { LedgerState } from './ledger.ts';
 import { type Sql, type Store, transaction } from './store.ts';
-import { StaleRead } from './unavailable.ts';
 
 /** What the ledger says of a delay that a customer is to be told of. */
 export interface ToSend {
@@ -164,12 +163,12 @@ export async function recordEndings(store: Store, endings: readonly Ending[]): P
   ];
   await transaction(store, async (tx, run) => {
     if (run === 1 && endings.every(({ row }) => row)) {
-      const [ended] = await tx.rows<[number]>(endVersions, [
+      await tx.last(endVersions, [
         column(endings, ({ row }) => row?.tid),
         column(endings, ({ row }) => row?.xmin),
         ...columns,
+        endings.length,
       ]);
-      if (ended?.[0] !== endings.length) throw new StaleRead('a row of the ledger changed since it was read');
     } else await tx.query(endKeys, [...keyColumns(endings), ...columns]);
   });
 }
@@ -192,7 +191,7 @@ const endVersions = `
     )}
     returning 1
   )
-  select count(*)::int from ended`;
+  select all_of(count(*), $7) from ended`;
 
 /** What a gateway says must not keep us from recording that it sent: Postgres takes no NUL. */
 const withoutNul = (text: string | undefined) => text?.replaceAll('\0', '');

@@ -14,6 +14,11 @@ export interface Sql {
 /** An open transaction; only good inside the function it was given to. */
 export interface Tx extends Sql {
   readonly inTransaction: true;
+  /**
+   * Runs the last statement and commits in the same round trip; should it fail, all is rolled back. Whatever speaks
+   * against committing has to make the statement itself fail: see `all_of` in migrations/.
+   */
+  last<Row extends unknown[]>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
 /** Postgres, as the rest of the program sees it. */
@@ -65,6 +70,8 @@ export function openStore(options: StoreOptions): Store {
     keepAlive: true,
     connectionTimeoutMillis: connectTimeoutMs,
     types: withDaysAsText,
+    // What is asked without waiting for the answer before is sent at once.
+    pipeline: true,
   } satisfies ClientConfig;
   const pool = new Pool({
     ...connection,
@@ -131,12 +138,28 @@ async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
     broken = error;
   };
   client.on('error', onError);
-  const tx: Tx = { inTransaction: true, ...sqlOver((query) => client.query(query)) };
+  const sql = sqlOver((query) => client.query(query));
+  const commit = () => client.query('commit');
+  let committing: Promise<unknown> | undefined;
+  const tx: Tx = {
+    inTransaction: true,
+    ...sql,
+    last(text, values) {
+      const rows = sql.rows<never>(text, values);
+      // Where the statement fails, this one rolls back, and is answered without an error.
+      committing = commit();
+      committing.catch(() => undefined);
+      return rows;
+    },
+  };
   let unusable: Error | undefined;
   try {
-    await client.query(begin);
+    // It goes together with the first statement of `work`: one round trip less. Should it fail, that one does, too.
+    const begun = client.query(begin);
+    begun.catch(() => undefined);
     const result = await work(tx);
-    await client.query('commit');
+    await begun;
+    await (committing ?? commit());
     return result;
   } catch (error) {
     unusable = broken ?? (await rollback(client, error));

@@ -54,6 +54,32 @@ describe('the store', () => {
     assert.equal(runs, 3);
   });
 
+  it('commits with the last statement, and rolls back with it', async () => {
+    const add = (last: string, found: number) =>
+      transaction(store, async (tx, run) => {
+        await tx.query(`insert into sellers values ('${last}-before')`);
+        await tx.last(`with added as (insert into sellers values ('${last}')) select all_of($1, $2)`, [
+          run === 1 ? found : 1,
+          1,
+        ]);
+        return run;
+      });
+    assert.equal(await add('s-last', 1), 1);
+    // Not as many rows as were read: all of it runs again.
+    assert.equal(await add('s-last-again', 2), 2);
+    await assert.rejects(
+      transaction(store, async (tx) => {
+        await tx.query("insert into sellers values ('s-never')");
+        await tx.last("insert into sellers values ('s-last')");
+      }),
+      { code: '23505' },
+    );
+    assert.deepEqual(
+      await store.query("select seller_id from sellers where seller_id ~ 's-(last|never)' order by 1"),
+      ['s-last', 's-last-again', 's-last-again-before', 's-last-before'].map((id) => ({ seller_id: id })),
+    );
+  });
+
   it('gets over a deadlock', async () => {
     await store.query("insert into sellers values ('s-a'), ('s-b')");
     let both = 0;
