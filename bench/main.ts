@@ -4,6 +4,7 @@ import { failureParts, failures } from './failures.ts';
 import { feed } from './feed.ts';
 import { floor } from './floor.ts';
 import { million, mixed } from './million.ts';
+import { peers } from './peers.ts';
 import { singles } from './singles.ts';
 import { switches } from './switches.ts';
 
@@ -35,7 +36,7 @@ function scenario(
   const command = program.command(name).description(description);
   for (const option of options) command.addOption(option);
   command
-    .addOption(number('--runs', 'measured runs, after one that only warms up', 5))
+    .addOption(number('--runs', 'measured runs, after what warms up', 5))
     .option('--json', 'prints one JSON object last')
     .action(async ({ json, ...given }: { json?: boolean }) => {
       const result = await measure({ ...given, say } as never);
@@ -85,6 +86,12 @@ scenario(
   "events of the shop's orders from RabbitMQ into Postgres",
   [number('--events', 'events in a run', 100_000)],
   feed,
+);
+scenario(
+  'peers',
+  'the same three steps on BullMQ, pg-boss, Graphile Worker and the legacy path',
+  [number('--orders', 'orders in a run in chunks of 500', 30_000)],
+  peers,
 );
 scenario(
   'switches',
