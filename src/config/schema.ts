@@ -20,6 +20,7 @@ const lane = {
   batch: Type.Object(
     {
       size: count('orders that fill a batch'),
+      sizeBeside: Type.Optional(count('orders that fill one while messages come in another lane as well')),
       waitMs: ms('how long a batch waits to be filled; 0: not at all'),
     },
     closed,

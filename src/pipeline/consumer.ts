@@ -11,6 +11,8 @@ export interface LaneOptions {
   batch: {
     /** A batch is full with so many items. */
     size: number;
+    /** The same while messages come in another lane as well, which then wait for shorter ones; default: `size`. */
+    sizeBeside?: number;
     /** A batch that isn't full waits so long for more, in ms; 0: it is what came while the batch before ran. */
     waitMs: number;
   };
@@ -104,15 +106,21 @@ export function spawnConsumer<Header, Item>(
     consume();
   };
 
+  const isFull = () => {
+    const { size, sizeBeside = size } = options.batch;
+    return items >= size || (items >= sizeBeside && step.traffic.isBeside(lane));
+  };
+
   const onDelivery = async (delivery: Delivery) => {
     if (!delivery.alive()) return;
+    step.traffic.came(lane);
     if (held()) return handBack(step, lane, [delivery]);
     const parcel = await receive(step, lane, delivery);
     if (!parcel) return;
     if (delivery.deliveryCount >= aloneFrom) return run([parcel]);
     gathered.push(parcel);
     items += parcel.entries.length;
-    if (items >= options.batch.size || !wide) return run(take());
+    if (isFull() || !wide) return run(take());
     if (options.batch.waitMs > 0)
       timer ??= setTimeout(() => dispatch(actor, { kind: 'run' }), options.batch.waitMs);
   };

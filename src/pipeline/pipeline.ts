@@ -9,6 +9,7 @@ import type { LaneLimits } from './override.ts';
 import type { Step } from './step.ts';
 import { type Supervisor, type SupervisorOptions, supervise } from './supervisor.ts';
 import { exchanges } from './topology.ts';
+import { Traffic } from './traffic.ts';
 
 /** What one step is set to. */
 export interface StepOptions {
@@ -48,6 +49,7 @@ export interface Pipeline {
 export function startPipeline<Header, Item>(options: PipelineOptions<Header, Item>): Pipeline {
   const { broker, format, actors, chunkSize, maxRedeliveries, observer } = options;
   const system = start();
+  const traffic = new Traffic();
   const names = Object.keys(options.steps);
   const supervisors = new Map<string, Supervisor>();
   for (const [at, [name, settings]] of Object.entries(options.steps).entries()) {
@@ -67,6 +69,7 @@ export function startPipeline<Header, Item>(options: PipelineOptions<Header, Ite
       maxRedeliveries,
       broker,
       circuit,
+      traffic,
       observer,
     };
     const { limitsOf, scaling } = options;

@@ -19,6 +19,7 @@ import {
 } from './message.ts';
 import type { PipelineObserver } from './observer.ts';
 import { exchanges } from './topology.ts';
+import type { Traffic } from './traffic.ts';
 
 /** One step of a pipeline, ready to run batches. */
 export interface Step<Header, Item> {
@@ -35,6 +36,8 @@ export interface Step<Header, Item> {
   maxRedeliveries: number;
   broker: Broker;
   circuit: Circuit;
+  /** What comes in which lane, to all steps of this process. */
+  traffic: Traffic;
   observer: PipelineObserver;
 }
 

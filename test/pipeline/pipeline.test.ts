@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { done, failed, forward, infrastructure, retriable } from '../../src/pipeline/actor.ts';
+import type { LaneOptions } from '../../src/pipeline/consumer.ts';
 import { InfrastructureError } from '../../src/pipeline/errors.ts';
 import { headerNames } from '../../src/pipeline/message.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
@@ -350,6 +351,50 @@ describe('a pipeline on RabbitMQ', () => {
     assert.equal(pipeline.seen.batches.length, before);
     gate.open();
     await until(() => empty('weigh.express'), { what: 'all are weighed' });
+  });
+
+  /** A step whose first batch is over, and whose next waits at a gate while `messages` more come. */
+  const gathering = async (batch: LaneOptions['batch'], messages: number, beside?: 'express') => {
+    let gate = aGate();
+    gate.open();
+    let begun = 0;
+    const actor: CrateActor = {
+      run: async (entries) => {
+        begun += 1;
+        await gate.opened;
+        return entries.map(() => done);
+      },
+    };
+    pipeline = await cratePipeline(
+      { weigh: actor },
+      { steps: { weigh: stepOptions({}, { prefetch: 50, batch }) } },
+    );
+    pipeline.start();
+    await pipeline.send([crate('first')], 'bulk');
+    await until(() => pipeline.seen.batches.length === 1, { what: 'the first is weighed' });
+    gate = aGate();
+    await pipeline.send([crate('held')], 'bulk');
+    await until(() => begun === 2, { what: 'the next waits at the gate' });
+    for (let at = 0; at < messages; at += 1) await pipeline.send(crates(5, at * 5), 'bulk');
+    await until(() => empty('weigh.bulk'), { what: 'all are delivered' });
+    if (beside) await pipeline.send([crate('beside')], beside);
+    if (beside) await until(() => empty(`weigh.${beside}`), { what: 'that is delivered, too' });
+    gate.open();
+    await until(() => pipeline.seen.batches.reduce((sum, { items }) => sum + items, 0) >= 2 + messages * 5, {
+      what: 'all are weighed',
+    });
+    return pipeline.seen.batches.filter(({ lane }) => lane === 'bulk').map(({ items }) => items);
+  };
+
+  it('runs what came while a batch ran as the next one, where a batch waits for nobody', async () => {
+    assert.deepEqual(await gathering({ size: 1_000, waitMs: 0 }, 20), [1, 1, 100]);
+  });
+
+  it('runs shorter batches while messages come in another lane', async () => {
+    const batch = { size: 50, sizeBeside: 10, waitMs: 5 };
+    assert.deepEqual(await gathering(batch, 20), [1, 1, 50, 50]);
+    await pipeline.close();
+    assert.deepEqual(await gathering(batch, 4, 'express'), [1, 1, 10, 10]);
   });
 
   it('treats a thrown infrastructure error like an answered one', async () => {
