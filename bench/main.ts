@@ -69,7 +69,7 @@ scenario(
   'notices of one order each from 1,000 sellers: as many as there is room for, and a steady 5,000 a second',
   [
     number('--orders', 'orders in a run of as many as there is room for', 100_000),
-    number('--offered', 'how many notices a second are offered then', 15_000),
+    number('--offered', 'how many notices a second are offered then', 12_000),
   ],
   singles,
 );

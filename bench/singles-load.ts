@@ -19,7 +19,7 @@ export interface Loaded {
   /** For each notice its id, when it was to be sent, and when the answer came, in ms since 1970. */
   notices: [noticeId: string, dueAt: number, answeredAt: number][];
   firstDueAt: number;
-  /** How often one was refused with 503, and posted again a little later; it counts from when it was due first. */
+  /** How often one was refused with 503, and posted again after all others; it counts from when it was due first. */
   refused: number;
 }
 
@@ -29,7 +29,6 @@ interface Notice {
 }
 
 const connections = 64;
-const againMs = 200;
 
 process.once('message', (load: Load) => {
   void run(load).then((loaded) => {
@@ -58,7 +57,7 @@ async function run(load: Load): Promise<Loaded> {
         if (notice === undefined) return reject(new Error('an answer came without a request'));
         if (status === 503) {
           loaded.refused += 1;
-          setTimeout(() => again.push(notice), againMs);
+          again.push(notice);
         } else if (status === 202) {
           const at = body.indexOf('"noticeId":"') + 12;
           loaded.notices.push([body.slice(at, at + 36), notice.dueAt, Date.now()]);
@@ -69,10 +68,13 @@ async function run(load: Load): Promise<Loaded> {
       });
     }
     const send = () => {
-      const should = Math.min(load.count, Math.floor(((Date.now() - begin) / 1_000) * load.perSecond));
-      const due = again.splice(0);
-      for (; sent < should; sent += 1)
-        due.push({ text: texts[sent] as string, dueAt: begin + (sent / load.perSecond) * 1_000 });
+      // What was refused comes again behind all others, at the same rate.
+      const should = Math.floor(((Date.now() - begin) / 1_000) * load.perSecond);
+      const due: Notice[] = [];
+      for (; sent < should && (sent < load.count || again.length > 0); sent += 1) {
+        const dueAt = begin + (sent / load.perSecond) * 1_000;
+        due.push(sent < load.count ? { text: texts[sent] as string, dueAt } : (again.shift() as Notice));
+      }
       const writing = new Map<Socket, string>();
       for (const notice of due) {
         const socket = sockets[next++ % connections] as Socket;

@@ -17,28 +17,42 @@ const fastifyErrors: Record<string, { type: ProblemType; detail: string }> = {
   FST_ERR_BAD_URL: { type: 'not-found', detail: 'The address cannot be decoded: check its percent signs.' },
 };
 
+/** How often a 503 of the same reason is logged, in ms: under too much load there may be thousands in a second. */
+const sayAgainAfterMs = 1_000;
+
+export type SendProblem = (error: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
+
 /**
- * Answers with the problem document for whatever was thrown.
+ * Makes what answers with the problem document for whatever was thrown.
  *
  * Postgres out of reach is `unavailable`, with `Retry-After`. What is not foreseen is `internal-error`, which
- * tells the seller nothing of what happened; the log does, under the same id.
+ * tells the seller nothing of what happened; the log does, under the same id. Of those that are `unavailable` it has
+ * the first of a second, and how many there were since the line before (`refused`).
  */
-export function sendProblem(
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  retryAfterSeconds: number,
-): FastifyReply {
-  const problem = problemOf(error, retryAfterSeconds);
-  if (problem.status >= 500) request.log.error({ err: error, sellerId: request.sellerId }, problem.message);
-  else request.log.info({ problem: problem.type, sellerId: request.sellerId }, problem.message);
-  // Fastify would cut the connection, and a client that is still sending would never read the answer.
-  if (problem.status < 500) reply.removeHeader('connection');
-  return reply
-    .code(problem.status)
-    .headers(problem.headers)
-    .type('application/problem+json')
-    .send(JSON.stringify(problem.document(request.id)));
+export function createSendProblem({ retryAfterSeconds }: { retryAfterSeconds: number }): SendProblem {
+  const unavailable = new Map<string, { refused: number; saidAt: number }>();
+
+  const say = (error: unknown, problem: Problem, { log, sellerId }: FastifyRequest) => {
+    if (problem.status < 500) return log.info({ problem: problem.type, sellerId }, problem.message);
+    if (problem.type !== 'unavailable') return log.error({ err: error, sellerId }, problem.message);
+    const now = performance.now();
+    const { refused, saidAt } = unavailable.get(problem.message) ?? { refused: 0, saidAt: -sayAgainAfterMs };
+    const isDue = now - saidAt >= sayAgainAfterMs;
+    unavailable.set(problem.message, isDue ? { refused: 0, saidAt: now } : { refused: refused + 1, saidAt });
+    if (isDue) log.error({ err: error, sellerId, refused: refused + 1 }, problem.message);
+  };
+
+  return (error, request, reply) => {
+    const problem = problemOf(error, retryAfterSeconds);
+    say(error, problem, request);
+    // Fastify would cut the connection, and a client that is still sending would never read the answer.
+    if (problem.status < 500) reply.removeHeader('connection');
+    return reply
+      .code(problem.status)
+      .headers(problem.headers)
+      .type('application/problem+json')
+      .send(JSON.stringify(problem.document(request.id)));
+  };
 }
 
 function problemOf(error: unknown, retryAfterSeconds: number): Problem {

@@ -11,7 +11,7 @@ import { createAdmission } from './admission.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readJsonOnly, refuseLargeBody } from './body.ts';
 import type { DryRunOptions } from './dry-run.ts';
-import { sendProblem } from './errors.ts';
+import { createSendProblem } from './errors.ts';
 import { explain } from './explain.ts';
 import { failureRoutes } from './failed/failures.ts';
 import { type OperationRouteOptions, operationRoutes } from './failed/operations.ts';
@@ -54,6 +54,7 @@ export interface ServerOptions
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
   const { importLimit = 1024 ** 3, maxRequests = 5_000, maxBytes = 64 * 1024 * 1024 } = options;
+  const sendProblem = createSendProblem({ retryAfterSeconds });
   const app: FastifyInstance = Fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -61,14 +62,14 @@ export function createServer(options: ServerOptions): FastifyInstance {
     bodyLimit,
     routerOptions: { maxParamLength: 500 },
     frameworkErrors: (error, request, reply) => {
-      sendProblem(error, request, reply, retryAfterSeconds);
+      sendProblem(error, request, reply);
     },
   });
   app.decorateRequest('sellerId', '');
   app.decorateRequest('operator', null);
   readJsonOnly(app);
   app.setValidatorCompiler(({ schema, httpPart }) => validatorFor(schema as TSchema, httpPart));
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, retryAfterSeconds));
+  app.setErrorHandler(sendProblem);
   app.setNotFoundHandler((request) => {
     throw new Problem('not-found', `There is no ${request.method} ${request.url.split('?')[0]} here.`);
   });

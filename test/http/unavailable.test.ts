@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { pino } from 'pino';
 import { openStore } from '../../src/store/store.ts';
+import { until } from '../support/wait.ts';
 import { aBody, countOf, get, post, quiet, startApi } from './api.ts';
 
 describe('Postgres', () => {
@@ -17,6 +19,32 @@ describe('Postgres', () => {
         assert.doesNotMatch(detail, /127\.0\.0\.1|ECONN/, 'tells sellers nothing of our machines');
       }
       assert.equal((await get(api, '/v1/delay-notices')).status, 503);
+    } finally {
+      await api.close();
+      await away.close();
+    }
+  });
+
+  it('out of reach is logged once in a second, with how many were refused', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'error' }, { write: (line: string) => lines.push(line) });
+    const away = openStore({ url: 'postgres://nobody@127.0.0.1:1/none', poolSize: 1, log: quiet });
+    const api = await startApi({ store: away, log });
+    try {
+      const began = performance.now();
+      while (performance.now() - began < 1_000)
+        assert.equal((await get(api, '/v1/delay-notices')).status, 503);
+      const said = () => lines.map((line) => (JSON.parse(line) as { refused: number }).refused);
+      await until(
+        async () => {
+          await get(api, '/v1/delay-notices');
+          return lines.length > 1;
+        },
+        { what: 'another line' },
+      );
+      const [first, second = 0] = said();
+      assert.equal(first, 1);
+      assert(second > 5, `${second} refused`);
     } finally {
       await api.close();
       await away.close();
