@@ -27,6 +27,8 @@ describe('overrides in ZooKeeper', () => {
 
   async function open({ connectWaitMs = 5_000 } = {}) {
     const config = loadConfig({ env: {} });
+    for (const { lanes } of Object.values(config.steps))
+      Object.assign(lanes['bulk'] ?? {}, { consumers: { min: 2, max: 4 } });
     Object.assign(config.zookeeper, {
       connect: wire.address,
       root: direct.root,
@@ -101,7 +103,7 @@ describe('overrides in ZooKeeper', () => {
     const config = loadConfig({ env: {} });
     const log = { info: () => {}, warn: () => {}, error: () => {} };
     const overrides = await openOverrides(config, { log, malformed: () => {} });
-    assert.equal(overrides.limitsOf('tms', 'bulk').max, 4);
+    assert.equal(overrides.limitsOf('tms', 'bulk').max, config.steps['tms']?.lanes['bulk']?.consumers.max);
     await overrides.close();
   });
 });
