@@ -146,7 +146,8 @@ async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
     ...sql,
     last(text, values) {
       const rows = sql.rows<never>(text, values);
-      // Where the statement fails, this one rolls back, and is answered without an error.
+      // Where the statement fails, this one rolls back, and is answered without an error. Waited for below; but nobody
+      // does if `work` throws.
       committing = commit();
       committing.catch(() => undefined);
       return rows;

@@ -71,7 +71,8 @@ describe('a lane on RabbitMQ', () => {
     const { actor, ran } = working(() => 10);
     await aPipeline(actor);
     pipeline.start();
-    // A wave lasts longer than growing takes, a pause longer than shrinking does at first: six looks, of 20 ms.
+    // A wave lasts longer than growing takes, a pause longer than shrinking does at first: six looks, of 20 ms. The time
+    // between the waves is what is tested; there is nothing to wait for in it.
     for (let wave = 1; wave <= 12; wave += 1) {
       await send(60);
       await until(() => ran.length === wave * 60, { what: `wave ${wave} is over` });
