@@ -9,7 +9,7 @@ import { buffer } from 'node:stream/consumers';
 import { connect } from 'amqplib';
 import { Pool } from 'pg';
 import { request } from 'undici';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 
 interface Chunk {
   noticeId: string;
@@ -167,7 +167,7 @@ await consume('tms', tell);
 const server = createServer((asked, answer) => void take(asked, answer));
 async function take(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
   const body = JSON.parse((await buffer(asked)).toString()) as Omit<Chunk, 'noticeId' | 'sellerId'>;
-  const notice = { ...body, noticeId: v7(), sellerId };
+  const notice = { ...body, noticeId: uuidv7(), sellerId };
   const chunks: Chunk[] = [];
   for (let from = 0; from < notice.orderIds.length; from += chunkSize)
     chunks.push({ ...notice, orderIds: notice.orderIds.slice(from, from + chunkSize) });

@@ -1,4 +1,4 @@
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { headerNames, type Publication, publicationTo } from '../src/pipeline/message.ts';
 import { exchanges } from '../src/pipeline/topology.ts';
 
@@ -55,7 +55,7 @@ const allWeights = weights.reduce((sum, weight) => sum + weight, 0);
  */
 export function failedMessages(count: number): FailedOne[] {
   const random = createRandom(count);
-  const noticeIds = Array.from({ length: notices }, () => v7());
+  const noticeIds = Array.from({ length: notices }, () => uuidv7());
   return Array.from({ length: count }, (_, at) => {
     const notice = Math.floor(random() * notices);
     const noticeId = noticeIds[notice] ?? '';

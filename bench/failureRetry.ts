@@ -1,6 +1,6 @@
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { addDays, today } from '../src/rules/dates.ts';
 import { failedOrdersOf } from '../src/rules/salvage.ts';
 import { findFailureGroup } from '../src/store/failureGroups.ts';
@@ -110,11 +110,11 @@ const round = (value: number) => Number(value.toFixed(2));
 
 /** Orders that were delayed, whose customers could not be told: in the ledger, and each as a failed message. */
 async function prepare(store: Store, count: number) {
-  const noticeIds = Array.from({ length: Math.ceil(count / 10) }, () => v7());
+  const noticeIds = Array.from({ length: Math.ceil(count / 10) }, () => uuidv7());
   const promisedShipDate = today(() => new Date(), zone);
   const orders = Array.from({ length: count }, (_, at) => ({
     sellerId: seller,
-    orderId: `retry-${v7()}`,
+    orderId: `retry-${uuidv7()}`,
     noticeId: noticeIds[Math.floor(at / 10)] ?? '',
     status: 'open' as const,
     promisedShipDate,
@@ -144,7 +144,7 @@ async function prepare(store: Store, count: number) {
      select n, o, $3, 'delayed', $5, $4 from unnest($1::uuid[], $2::text[]) as k (n, o)`,
     [...columns, promisedShipDate],
   );
-  const kind = v7()
+  const kind = uuidv7()
     .replaceAll(/\d/g, (digit) => 'ghijklmnop'[Number(digit)] ?? '')
     .replaceAll('-', '');
   for (let at = 0; at < count; at += 500)
@@ -156,7 +156,7 @@ async function prepare(store: Store, count: number) {
           step: 'tms',
           lane: 'express',
           type: 'tms.v1',
-          messageId: v7(),
+          messageId: uuidv7(),
           errorClass: 'Error',
           errorMessage: `the gateway says retriable: ${kind}`,
           errorStack: undefined,

@@ -1,4 +1,4 @@
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { loadConfig } from '../src/config/load.ts';
 import type { Limits } from '../src/rules/judge.ts';
 import { type NoticeHeader, type WantedDelay, wantedDelay } from '../src/rules/notice.ts';
@@ -42,7 +42,7 @@ export function openFloor(servers: Servers, parallel: number): Floor {
       await store.warm();
       const startedAt = performance.now();
       const header: NoticeHeader = {
-        noticeId: v7(),
+        noticeId: uuidv7(),
         sellerId: seller,
         path: 'actors',
         reason: 'WEATHER',

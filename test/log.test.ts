@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { openLog } from '../src/log.ts';
 import { InfrastructureError } from '../src/pipeline/errors.ts';
 
@@ -15,7 +15,7 @@ describe('the log', () => {
   const last = () => JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>;
 
   it('is one JSON object per line, with level and time in words and the fields as they were given', () => {
-    const noticeId = v7();
+    const noticeId = uuidv7();
     log.warn({ noticeId, step: 'tms', orders: 7 }, 'orders wait');
     log.debug('not this one');
     assert.equal(lines.length, 1);
@@ -84,7 +84,7 @@ describe('the log', () => {
   });
 
   it('leaves ids, times, amounts and addresses alone', () => {
-    const id = v7();
+    const id = uuidv7();
     const innocent = {
       noticeId: id,
       orderId: '2026112212345678901',

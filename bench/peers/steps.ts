@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { parse } from 'yaml';
 import delay from '../../src/actors/delay.ts';
 import tms from '../../src/actors/tms.ts';
@@ -99,7 +99,7 @@ const now = () => new Date();
 /** Makes the data of the first step's jobs: one notice in chunks of `perJob` orders; where that is 1, a notice for each order. */
 export function chunksOf({ prefix, count, sellers, perJob, notice }: Orders): NoticeChunk[] {
   const header = (at: number): NoticeHeader => ({
-    noticeId: v7(),
+    noticeId: uuidv7(),
     sellerId: `seller-${at % sellers}`,
     path: 'actors',
     ...notice,

@@ -1,4 +1,4 @@
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { judge, type Limits } from '../rules/judge.ts';
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
 import { readOrders } from '../store/ledger.ts';
@@ -26,7 +26,7 @@ export async function dryRun(
 ): Promise<Verdicts> {
   const orderIds = [...new Set(request.orderIds)];
   const { sellerId, newShipDate } = request;
-  const notice = { noticeId: v7(), newShipDate };
+  const notice = { noticeId: uuidv7(), newShipDate };
   const keys = orderIds.map((orderId) => ({ noticeId: notice.noticeId, sellerId, orderId }));
   const found = await readOrders(options.store, keys);
   const today = options.today();

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import type { NoticeHeader, NoticeOrder, ReasonCode, ShipDate } from '../rules/notice.ts';
 import type { IntakeChunk } from '../store/intake.ts';
@@ -119,13 +119,12 @@ export function createIntake(options: IntakeOptions): Intake {
     const answers = await earlierAnswers(tx, notices);
     const readiness = publisher.ready();
     if (readiness.ok) return answers;
-    return notices.map(({ path, sellerId }, at) => {
-      if (answers[at] !== undefined || path !== 'actors') return answers[at];
-      log.warn({ why: readiness.why, sellerId }, 'a notice was refused: it could not be published');
-      return new Problem('unavailable', 'Notices cannot be passed on right now, so this one was not taken.', {
-        headers: { 'retry-after': String(retryAfterSeconds) },
-      });
-    });
+    const refusal = new Problem(
+      'unavailable',
+      'Notices cannot be passed on right now, so this one was not taken.',
+      { headers: { 'retry-after': String(retryAfterSeconds) }, cause: new Error(readiness.why) },
+    );
+    return notices.map(({ path }, at) => answers[at] ?? (path === 'actors' ? refusal : undefined));
   }
 
   return {
@@ -146,7 +145,7 @@ export function createIntake(options: IntakeOptions): Intake {
 /** Gives a request its id, path and lane, for life. */
 function noticeFrom(request: NoticeRequest, options: IntakeOptions): NewNotice {
   const { sellerId, reason, detail, newShipDate, idempotencyKey } = request;
-  const noticeId = v7();
+  const noticeId = uuidv7();
   const orders = new Set(request.orderIds).size;
   return {
     noticeId,

@@ -1,4 +1,4 @@
-import { v7 } from 'uuid';
+import { V7Generator } from 'uuidv7';
 import { storable, storableJson } from './storable.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
@@ -99,7 +99,7 @@ export async function takeBundle(store: Store, options: BundleOptions): Promise<
     // Another process may have made one while this one waited.
     const at = await timeForBundle(tx, options);
     if (!at) return undefined;
-    const bundleId = v7({ msecs: at.getTime() });
+    const bundleId = new V7Generator().generateOrResetWithTs(at.getTime()).toString();
     const alerts = await tx.query<RaisedAlert>(take, [bundleId, limit]);
     const bundle = { bundleId, at, alerts: alerts.toSorted((a, b) => Number(a.alertId) - Number(b.alertId)) };
     const bodies = Object.entries(bodiesOf(bundle));

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import type { Addresses } from '../../src/demo/addresses.ts';
 import { planFor } from '../../src/demo/plan.ts';
 import type { Outcome } from '../../src/demo/summary.ts';
@@ -31,7 +31,7 @@ describe('chodang demo', function () {
     database = await migratedDatabase();
     vhost = await freshVhost();
     zookeeper = await freshZookeeperRoot();
-    const tmsUrl = `${simulatorUrl()}/accounts/${v7()}`;
+    const tmsUrl = `${simulatorUrl()}/accounts/${uuidv7()}`;
     simulator = accountAt(tmsUrl);
     env = {
       CHODANG_POSTGRES_URL: database.url,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { exchanges, failedQueueOf } from '../../src/pipeline/topology.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import { statesOf, storeIntake } from '../support/database.ts';
@@ -32,7 +32,7 @@ describe('the failures actor, killed in the middle of a batch', function () {
         exchange: exchanges.failed,
         routingKey: 'tms.bulk',
         type: 'tms.v1',
-        messageId: v7(),
+        messageId: uuidv7(),
         content: Buffer.from(
           JSON.stringify({
             chunks: [{ header, items: orderIds.slice(2 * at, 2 * at + 2).map((orderId) => ({ orderId })) }],
@@ -113,7 +113,7 @@ describe('the failures actor, killed in the middle of a batch', function () {
       exchange: exchanges.steps,
       routingKey: 'validation.bulk',
       type: 'validation.v1',
-      messageId: v7(),
+      messageId: uuidv7(),
       content: Buffer.from('no JSON'),
     });
     assert.equal((await gone).signal, 'SIGKILL');

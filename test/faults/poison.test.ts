@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import type { NoticeOrder } from '../../src/rules/notice.ts';
 import { allFailures, storeIntake } from '../support/database.ts';
@@ -88,7 +88,7 @@ describe('a message that can not be handled', function () {
     it(`${what}: it ends in failures as it came, byte for byte, at once`, async () => {
       log.lines.length = 0;
       const before = await allFailures(world.store);
-      await publish(content, { messageId: v7(), ...properties });
+      await publish(content, { messageId: uuidv7(), ...properties });
       const [failure, ...others] = await until(
         async () => {
           const all = await allFailures(world.store);

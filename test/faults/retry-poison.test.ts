@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { headerNames } from '../../src/pipeline/message.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { listItems } from '../../src/store/failureHistory.ts';
@@ -51,7 +51,7 @@ describe('a message that fails whatever is done, retried', function () {
     { type = 'validation.v1', exchange = exchanges.steps }: { type?: string; exchange?: string } = {},
   ) {
     const routingKey = 'validation.express';
-    await publishRaw(world.vhost.url, { exchange, routingKey, type, messageId: v7(), content });
+    await publishRaw(world.vhost.url, { exchange, routingKey, type, messageId: uuidv7(), content });
   }
 
   const openNow = (count: number) =>
@@ -167,7 +167,7 @@ describe('a message that fails whatever is done, retried', function () {
       for (const headers of [strange, {}])
         channel.publish(exchanges.failed, `${step}.bulk`, Buffer.from('no JSON'), {
           persistent: true,
-          messageId: v7(),
+          messageId: uuidv7(),
           headers,
         });
       await channel.waitForConfirms();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { type RejectReason, rejectReasons } from '../../src/rules/notice.ts';
 import { type OrderRow, upsertOrders } from '../../src/store/orders.ts';
 import { addSellers } from '../../src/store/sellers.ts';
@@ -82,7 +82,7 @@ describe('the main job', function () {
       .flatMap((kind) => Array.from({ length: more[kind] ?? perKind }, () => kind))
       .map((kind) => {
         const phone = rowsOf[kind]?.phone ?? `+82103${String(number++).padStart(4, '0')}111`;
-        return { orderId: `${v7()} ${kind}`, kind, phone, place: (number * 7_919) % 104_729 };
+        return { orderId: `${uuidv7()} ${kind}`, kind, phone, place: (number * 7_919) % 104_729 };
       })
       .toSorted((a, b) => a.place - b.place);
     await upsertOrders(

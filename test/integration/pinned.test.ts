@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { retryFailures, usualRetry } from '../../src/failures/retry.ts';
 import type { Publication } from '../../src/pipeline/message.ts';
 import type { ProcessOptions } from '../../src/process.ts';
@@ -110,7 +110,7 @@ describe('a notice keeps its path for life', function () {
     for (const at of addresses)
       await eventually(
         `notices take path ${path}`,
-        async () => (await world.post([`nobody's ${v7()}`], { at })).path === path,
+        async () => (await world.post([`nobody's ${uuidv7()}`], { at })).path === path,
       );
   }
 

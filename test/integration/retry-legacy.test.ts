@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { findFailures, listFailures } from '../../src/store/failures.ts';
 import { statesOf } from '../support/database.ts';
@@ -98,7 +98,7 @@ describe('failed messages handed to the legacy run', function () {
       exchange: exchanges.failed,
       routingKey: 'delay.express',
       type: 'delay.v1',
-      messageId: v7(),
+      messageId: uuidv7(),
       content: Buffer.from(JSON.stringify({ chunks })),
     });
     const whole = await until(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import { findOperation, listOperations } from '../../src/store/failureHistory.ts';
 import { discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
@@ -35,7 +35,7 @@ describe('an order that is in two open failures', function () {
       exchange: exchanges.failed,
       routingKey: 'tms.express',
       type: 'tms.v1',
-      messageId: v7(),
+      messageId: uuidv7(),
       content: failure?.body ?? Buffer.alloc(0),
     });
     const both = await until(

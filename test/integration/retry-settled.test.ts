@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import type { Choice } from '../../src/store/failureOperations.ts';
 import { findFailures, listFailures } from '../../src/store/failures.ts';
@@ -64,7 +64,7 @@ for (const [which, tms, faults] of gateways)
         exchange: exchanges.failed,
         routingKey: 'tms.express',
         type: 'tms.v1',
-        messageId: v7(),
+        messageId: uuidv7(),
         content: Buffer.from(JSON.stringify(body)),
       });
       const [whole] = await until(async () => (await failuresOf()).length === 2 && (await failuresOf()), {

@@ -1,4 +1,4 @@
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import type { Entry } from '../../src/pipeline/actor.ts';
 import type { NoticeHeader, NoticeOrder } from '../../src/rules/notice.ts';
 import type { Order } from '../../src/rules/order.ts';
@@ -22,7 +22,7 @@ export function anOrder(parts: Partial<Order> = {}): Order {
 }
 
 /** The id of a notice; each is newer than all made before it. */
-export const aNoticeId = (): string => v7();
+export const aNoticeId = (): string => uuidv7();
 
 /** A notice of seller `s-1` on path `actors`, a week late because of the weather. */
 export function aNotice(parts: Partial<NoticeHeader> = {}): NoticeHeader {

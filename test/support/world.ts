@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { type ProcessOptions, type RunningProcess, startProcess } from '../../src/process.ts';
@@ -63,7 +63,7 @@ export async function aWorld(
   const database = await migratedDatabase();
   const vhost = await freshVhost();
   const { connect, root } = await freshZookeeperRoot();
-  const tmsUrl = `${simulatorUrl()}/accounts/${v7()}`;
+  const tmsUrl = `${simulatorUrl()}/accounts/${uuidv7()}`;
   const simulator = accountAt(tmsUrl);
   const usual = {
     CHODANG_ENV: 'test',
@@ -156,7 +156,7 @@ export async function aWorld(
 
     /** Stores open orders of seller `s-1`, promised for today, and returns their ids. */
     async orders(count: number, parts: Parameters<typeof anOrderRow>[0] & object = {}): Promise<string[]> {
-      const ids = Array.from({ length: count }, () => `o-${v7()}`);
+      const ids = Array.from({ length: count }, () => `o-${uuidv7()}`);
       const rows = ids.map((orderId, at) => ({
         ...anOrderRow({ promisedShipDate: inDays(0), ...parts, orderId }),
         phone: `+8210${1_000 + Math.floor(at / 9_999)}${String((at % 9_999) + 1).padStart(4, '0')}`,

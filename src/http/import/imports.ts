@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { v7 } from 'uuid';
+import { uuidv7 } from 'uuidv7';
 import { InfrastructureError } from '../../pipeline/errors.ts';
 import { withLock } from '../../store/lock.ts';
 import { type AcceptedNotice, choosePath, type IntakeOptions, laneFor } from '../intake.ts';
@@ -103,7 +103,7 @@ export function createImports(options: ImportsOptions): Imports {
     if (running >= atOnce) throw unavailable(`${atOnce} files come in already.`);
     running++;
     try {
-      const noticeId = v7();
+      const noticeId = uuidv7();
       const idempotencyKey = request.idempotencyKey ?? noticeId;
       const name = `import ${JSON.stringify([sellerId, idempotencyKey])}`;
       const mine = await withLock(store, name, (lost) =>
