@@ -49,20 +49,28 @@ export type Render = (told: Told) => { template: string; text: string };
 export function renderer(templates: Templates): Render {
   let begun: Begun | undefined;
   return (told) => {
-    if (!begun || !goesOn(begun.told, told)) begun = begin(templates, told);
+    if (begun && goesOn(begun.told, told)) return writeOn(begun, told.variables);
+    begun = begin(templates, told);
     return write(begun, told.variables);
   };
 }
 
-/** A template in which all is filled in but what differs from order to order. */
+/** What the notifications of one notice and locale have in common. */
 interface Begun {
   readonly told: Told;
   readonly template: string;
   readonly standIns: ReadonlyMap<string, string>;
   readonly lines: readonly TemplateLine[];
-  /** The lines as one, for an order of which nothing is empty. */
-  readonly whole: TemplateLine;
+  /** What differs from notice to notice. */
+  readonly values: Values;
+  /**
+   * The lines as one, all filled in but what differs from order to order; for an order of which nothing is empty.
+   * Made for the second notification: a notice of one order is done without.
+   */
+  whole?: TemplateLine;
 }
+
+type Values = Readonly<Partial<Record<TemplateVariable, string>>>;
 
 const ofOrder = ['customer', 'product', 'order'] as const satisfies TemplateVariable[];
 
@@ -88,18 +96,50 @@ function begin(templates: Templates, told: Told): Begun {
   if (!found || !lines)
     throw new Error(`expected a template for reason ${reason} and locale ${locale}, found none`);
   const { standIns } = found;
-  const values: Partial<Record<TemplateVariable, string>> = {
+  const values = {
     seller: oneLine(variables.seller) || standIns.get('seller') || '',
     oldDate: writeShipDate(variables.oldDate, locale),
     newDate: writeShipDate(variables.newDate, locale),
     detail: cut(oneLine(variables.detail ?? ''), longestDetail) || standIns.get('detail') || '',
   };
+  return { told, template: `${reason}.${locale}`, standIns, lines, values };
+}
+
+/** Writes the first notification of what was begun. */
+function write(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
+  const values = { ...begun.values, ...valuesOfOrder(begun, variables) };
+  return { template: begun.template, text: writtenLines(begun, values) };
+}
+
+/** Writes one more notification of what was begun. */
+function writeOn(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
+  begun.whole ??= wholeOf(begun);
+  const values = valuesOfOrder(begun, variables);
+  if (ofOrder.every((variable) => values[variable]))
+    return { template: begun.template, text: fill(begun.whole, values) };
+  return { template: begun.template, text: writtenLines(begun, { ...begun.values, ...values }) };
+}
+
+const valuesOfOrder = ({ standIns }: Begun, variables: TemplateVariables) => ({
+  customer: oneLine(variables.customer) || standIns.get('customer') || '',
+  product: oneLine(variables.product) || standIns.get('product') || '',
+  order: oneLine(variables.order) || standIns.get('order') || '',
+});
+
+/** Fills the lines in, without those that name an empty value. */
+function writtenLines({ lines }: Begun, values: Values): string {
+  const left = lines.filter((line) =>
+    line.every((part) => typeof part === 'string' || values[part.variable] !== ''),
+  );
+  return left.map((line) => fill(line, values)).join('\n');
+}
+
+function wholeOf({ lines, values }: Begun): TemplateLine {
   const filled = lines.flatMap((line) => {
     const parts = line.map((part) => (typeof part === 'string' ? part : (values[part.variable] ?? part)));
     return parts.includes('') ? [] : [parts];
   });
-  const whole = merged(filled.flatMap((line, at) => (at === 0 ? line : ['\n', ...line])));
-  return { told, template: `${reason}.${locale}`, standIns, lines: filled, whole };
+  return merged(filled.flatMap((line, at) => (at === 0 ? line : ['\n', ...line])));
 }
 
 /** Adds up what stands side by side: each piece of a text costs time and memory for every customer. */
@@ -113,22 +153,8 @@ function merged(parts: TemplateLine): TemplateLine {
   return all;
 }
 
-function write(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
-  const { template, standIns, lines, whole } = begun;
-  const values: Partial<Record<TemplateVariable, string>> = {
-    customer: oneLine(variables.customer) || standIns.get('customer') || '',
-    product: oneLine(variables.product) || standIns.get('product') || '',
-    order: oneLine(variables.order) || standIns.get('order') || '',
-  };
-  if (ofOrder.every((variable) => values[variable])) return { template, text: fill(whole, values) };
-  const left = lines.filter((line) =>
-    line.every((part) => typeof part === 'string' || values[part.variable] !== ''),
-  );
-  return { template, text: left.map((line) => fill(line, values)).join('\n') };
-}
-
 /** Puts the values in. It adds up one text: a list to join costs ten times the memory. */
-function fill(line: TemplateLine, values: Readonly<Partial<Record<TemplateVariable, string>>>): string {
+function fill(line: TemplateLine, values: Values): string {
   let text = '';
   for (const part of line) text += typeof part === 'string' ? part : values[part.variable];
   return text;
