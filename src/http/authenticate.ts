@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as hashOf } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Operator } from '../store/operators.ts';
 import { Problem } from './problem.ts';
@@ -46,7 +46,7 @@ export function createAuthenticate<Holder>(
 
   return async (request) => {
     const key = bearerOf(request.headers.authorization);
-    const hash = createHash('sha256').update(key).digest('base64');
+    const hash = hashOf('sha256', key, 'base64');
     const now = options.now().getTime();
     const cached = known.get(hash);
     known.delete(hash);

@@ -90,12 +90,12 @@ export function createServer(options: ServerOptions): FastifyInstance {
     now: options.now,
   });
   app.register(async (routes) => {
-    routes.addHook('onRequest', authenticateSeller);
-    routes.addHook('onRequest', refuseLargeBody(bodyLimit));
     const admit = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
     routes.addHook('onRequest', async (request, reply) => {
       if (request.method === 'POST') await admit(request, reply);
     });
+    routes.addHook('onRequest', authenticateSeller);
+    routes.addHook('onRequest', refuseLargeBody(bodyLimit));
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
     rejectedRowRoutes(routes, store);
@@ -154,6 +154,7 @@ const openapi = {
 function validatorFor(schema: TSchema, httpPart: string | undefined) {
   const validator = Compile(schema);
   return (value: unknown) => {
+    if (validator.Check(value)) return { value };
     // All of a query string is text; a body says itself what is a number.
     const converted = httpPart === 'querystring' ? Value.Convert(schema, value) : value;
     if (validator.Check(converted)) return { value: converted };
