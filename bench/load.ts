@@ -1,11 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Load, Loaded } from './singles-load.ts';
+import type { Load, Loaded } from './loader.ts';
 
-const program = fileURLToPath(new URL('singles-load.ts', import.meta.url));
+const program = fileURLToPath(new URL('loader.ts', import.meta.url));
 
-/** Posts notices of one order each, as `Load` says, from a process of its own, until each was accepted. */
+/** Posts notices, as `Load` says, from a process of its own, until each was accepted, or refused for good. */
 export async function load(options: Load): Promise<Loaded> {
   const child = fork(program, { execArgv: ['--import', 'tsx'], serialization: 'advanced' });
   const ended = once(child, 'exit').then(([code]) => {

@@ -4,6 +4,7 @@ import { failureParts, failures } from './failures.ts';
 import { feed } from './feed.ts';
 import { floor } from './floor.ts';
 import { million, mixed } from './million.ts';
+import { overload } from './overload.ts';
 import { peers } from './peers.ts';
 import { singles } from './singles.ts';
 import { switches } from './switches.ts';
@@ -72,6 +73,15 @@ scenario(
     number('--offered', 'how many notices a second are offered then', 12_000),
   ],
   singles,
+);
+scenario(
+  'overload',
+  'ten times what the pipeline can do, over HTTP: memory, and that nothing is lost',
+  [
+    number('--seconds', 'how long it lasts', 120),
+    number('--offered', 'how many orders a second are offered', 20_000),
+  ],
+  overload,
 );
 const rows = number('--orders', 'rows of the file', 1_000_000);
 scenario(

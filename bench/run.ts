@@ -25,16 +25,23 @@ export async function beginRun({ store, forgetDeliveries }: Servers, orders: Ord
  *
  * Looks every `pollMs`: the figure is too long by half of it, on average. Counting rows costs Postgres time, so it is
  * asked only once the simulator has everything. Fails unless each order was delivered exactly once, and has one row in
- * the ledger, or if `withinMs` is over.
+ * the ledger, or if `withinMs` is over. With `noticeId`, only the rows of this notice count.
  */
 export async function untilNotified(
   { store, delivered }: Servers,
   orders: number,
-  { startedAt = performance.now(), withinMs = 120_000, pollMs = 20 } = {},
+  {
+    startedAt = performance.now(),
+    withinMs = 120_000,
+    pollMs = 20,
+    noticeId,
+  }: { startedAt?: number; withinMs?: number; pollMs?: number; noticeId?: string } = {},
 ): Promise<number> {
+  const rows =
+    noticeId === undefined ? 'ledger' : `(select * from ledger where notice_id = '${noticeId}') as l`;
   const sent = async () => (await delivered()).delivered >= orders;
   const notified = async () => {
-    const [row] = await store.rows<[number]>(`select count(*)::int from ledger where state = 'notified'`);
+    const [row] = await store.rows<[number]>(`select count(*)::int from ${rows} where state = 'notified'`);
     return row?.[0] === orders;
   };
   for (const done of [sent, notified])
@@ -48,7 +55,7 @@ export async function untilNotified(
   const seconds = (performance.now() - startedAt) / 1_000;
   const stats = await delivered();
   const [row] = await store.rows<[number, number]>(
-    'select count(*)::int, count(distinct (seller_id, order_id))::int from ledger',
+    `select count(*)::int, count(distinct (seller_id, order_id))::int from ${rows}`,
   );
   if (stats.delivered !== orders || stats.maxPerKey > 1 || row?.[0] !== orders || row[1] !== orders)
     throw new Error(

@@ -1,10 +1,10 @@
 import { addApiKey } from '../src/store/sellers.ts';
 import { load } from './load.ts';
+import type { Loaded } from './loader.ts';
 import { median, quantile } from './median.ts';
 import { openServers, type Subject } from './open.ts';
 import { sellerIds } from './orders.ts';
 import { beginRun, type Cpu, cpuText, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
-import type { Loaded } from './singles-load.ts';
 
 /** How many sellers post. */
 export const sellers = 1_000;
@@ -83,7 +83,7 @@ interface Measured extends Cpu {
 export const addSellers = ({ store }: Servers): Promise<string[]> =>
   Promise.all(sellerIds(sellers).map((sellerId) => addApiKey(store, sellerId)));
 
-async function once(
+export async function once(
   servers: Servers,
   chodang: Subject,
   apiKeys: readonly string[],

@@ -61,6 +61,7 @@ export const ConfigSchema = Type.Object(
         managementUrl: url("RabbitMQ's management API", 'https?://.+'),
         connectWaitMs: ms('how long a start waits for RabbitMQ before it goes on without'),
         publishWaitMs: ms('how long a publish waits for a connection that is being renewed'),
+        maxUnconfirmedBytes: count('bytes that may wait for a confirm before notices are refused'),
       },
       closed,
     ),

@@ -215,6 +215,40 @@ describe('RabbitMQ misbehaving', function () {
     await vhost.drop();
   });
 
+  it('being slow to confirm: it is not ready while more bytes than allowed wait, and is again when they are confirmed', async () => {
+    const vhost = await freshVhost();
+    const broker = openBroker({
+      url: vhost.url,
+      topology: { steps: { weigh: stepOptions() }, lanes: ['express'] },
+      name: 'test',
+      publishWaitMs: 2_000,
+      maxUnconfirmedBytes: 100,
+      log: pino({ level: 'silent' }),
+      onFatal: (error) => assert.fail(error),
+    });
+    const publish = (routingKey: string, bytes: number) =>
+      broker.publish({
+        exchange: exchanges.steps,
+        routingKey,
+        content: Buffer.alloc(bytes),
+        type: 'weigh.v1',
+        messageId: randomUUID(),
+        headers: {},
+      });
+    try {
+      await broker.connected(10_000);
+      const first = publish('weigh.express', 60);
+      assert.deepEqual(broker.ready(), { ok: true });
+      const second = assert.rejects(publish('nobody.express', 41), { name: 'UnroutableError' });
+      assert.deepEqual(broker.ready(), { ok: false, why: 'RabbitMQ has yet to confirm 101 bytes' });
+      await Promise.all([first, second]);
+      assert.deepEqual(broker.ready(), { ok: true });
+    } finally {
+      await broker.close();
+      await vhost.drop();
+    }
+  });
+
   it('being away at the start: publishing says so, and works once it is there', async () => {
     const vhost = await freshVhost();
     await rabbitmq().stop();

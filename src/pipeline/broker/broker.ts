@@ -45,6 +45,8 @@ export interface BrokerOptions {
   name: string;
   /** How long a publish waits for a channel while the connection is being renewed, in ms. */
   publishWaitMs: number;
+  /** With more bytes published and not confirmed yet it isn't `ready`: they stay in memory. Default: no limit. */
+  maxUnconfirmedBytes?: number;
   log: {
     info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
@@ -64,7 +66,7 @@ const reconnect = { initialDelay: 100, maxDelay: 5_000 };
  * topology is declared after every connect, before anything is published or consumed.
  */
 export function openBroker(options: BrokerOptions): Broker {
-  const { log, topology } = options;
+  const { log, topology, maxUnconfirmedBytes = Number.POSITIVE_INFINITY } = options;
   const subscriptions = new Set<RecoveringSubscription>();
   let publishing: ConfirmChannel | undefined;
   let asking: Promise<Channel> | undefined;
@@ -72,6 +74,7 @@ export function openBroker(options: BrokerOptions): Broker {
   let blocked: string | undefined;
   let closing = false;
   let mending = false;
+  let unconfirmedBytes = 0;
   let fatal: FatalTopologyError | undefined;
   let failConnecting: ((error: FatalTopologyError) => void) | undefined;
   const returned = new Set<string>();
@@ -219,7 +222,13 @@ export function openBroker(options: BrokerOptions): Broker {
 
   return {
     async publish(publication) {
-      await publishConfirmed(await publishingChannel(), publication, returned);
+      const bytes = publication.content.length;
+      unconfirmedBytes += bytes;
+      try {
+        await publishConfirmed(await publishingChannel(), publication, returned);
+      } finally {
+        unconfirmedBytes -= bytes;
+      }
     },
 
     subscribe(queue, onDelivery) {
@@ -249,6 +258,11 @@ export function openBroker(options: BrokerOptions): Broker {
       if (fatal) return { ok: false, why: fatal.message };
       if (blocked !== undefined) return { ok: false, why: `RabbitMQ blocks publishers: ${blocked}` };
       if (!publishing) return { ok: false, why: 'RabbitMQ is away' };
+      if (unconfirmedBytes > maxUnconfirmedBytes)
+        return {
+          ok: false,
+          why: `RabbitMQ has yet to confirm ${unconfirmedBytes.toLocaleString('en-US')} bytes`,
+        };
       return { ok: true };
     },
 

@@ -1,4 +1,4 @@
-// Posts notices of one order each at a given rate, whatever the answers do (open loop): what is late counts from the
+// Posts notices at a given rate, whatever the answers do (open loop): what is late counts from the
 // moment at which it should have been sent. A process of its own, so that the one that is measured shares no event loop.
 import { connect, type Socket } from 'node:net';
 
@@ -9,9 +9,14 @@ export interface Load {
   apiKeys: string[];
   /** The orders are `<prefix>-0` and so on. */
   prefix: string;
+  /** Notices, in all. */
   count: number;
+  /** In each notice; default 1. */
+  orders?: number;
   newShipDate: string;
   perSecond: number;
+  /** Whether what was refused is posted again, after all others; default: it is. */
+  again?: boolean;
 }
 
 /** What came of it. */
@@ -19,12 +24,13 @@ export interface Loaded {
   /** For each notice its id, when it was to be sent, and when the answer came, in ms since 1970. */
   notices: [noticeId: string, dueAt: number, answeredAt: number][];
   firstDueAt: number;
-  /** How often one was refused with 503, and posted again after all others; it counts from when it was due first. */
+  /** How often one was refused with 503; posted again, it counts from when it was due first. */
   refused: number;
 }
 
 interface Notice {
-  text: string;
+  /** Its number, from 0. */
+  at: number;
   dueAt: number;
 }
 
@@ -38,7 +44,6 @@ process.once('message', (load: Load) => {
 
 async function run(load: Load): Promise<Loaded> {
   const { hostname, port } = new URL(load.address);
-  const texts = Array.from({ length: load.count }, (_, at) => requestOf(load, at));
   const sockets = Array.from({ length: connections }, () => connect(Number(port), hostname).setNoDelay(true));
   await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.once('connect', done))));
   const begin = Date.now() + 50;
@@ -46,23 +51,26 @@ async function run(load: Load): Promise<Loaded> {
   let sent = 0;
   let next = 0;
   const again: Notice[] = [];
+  const isAgain = load.again ?? true;
+  const isOver = () => loaded.notices.length + (isAgain ? 0 : loaded.refused) >= load.count;
 
   return new Promise((resolve, reject) => {
     const asked = new Map<Socket, Notice[]>(sockets.map((socket) => [socket, []]));
     for (const socket of sockets) {
       socket.on('error', reject);
       socket.on('close', () => reject(new Error('a connection to Chodang was cut')));
-      onAnswers(socket, (status, body) => {
+      onAnswers(socket, (status, head, body) => {
         const notice = asked.get(socket)?.shift();
         if (notice === undefined) return reject(new Error('an answer came without a request'));
         if (status === 503) {
+          if (!/\r\nretry-after: \d/i.test(head)) return reject(new Error('a 503 came without Retry-After'));
           loaded.refused += 1;
-          again.push(notice);
+          if (isAgain) again.push(notice);
         } else if (status === 202) {
           const at = body.indexOf('"noticeId":"') + 12;
           loaded.notices.push([body.slice(at, at + 36), notice.dueAt, Date.now()]);
         } else return reject(new Error(`expected 202, got ${status}: ${body}`));
-        if (loaded.notices.length < load.count) return;
+        if (!isOver()) return;
         for (const each of sockets) each.removeAllListeners('close').destroy();
         resolve(loaded);
       });
@@ -73,32 +81,36 @@ async function run(load: Load): Promise<Loaded> {
       const due: Notice[] = [];
       for (; sent < should && (sent < load.count || again.length > 0); sent += 1) {
         const dueAt = begin + (sent / load.perSecond) * 1_000;
-        due.push(sent < load.count ? { text: texts[sent] as string, dueAt } : (again.shift() as Notice));
+        due.push(sent < load.count ? { at: sent, dueAt } : (again.shift() as Notice));
       }
       const writing = new Map<Socket, string>();
       for (const notice of due) {
         const socket = sockets[next++ % connections] as Socket;
         asked.get(socket)?.push(notice);
-        writing.set(socket, (writing.get(socket) ?? '') + notice.text);
+        writing.set(socket, (writing.get(socket) ?? '') + requestOf(load, notice.at));
       }
       for (const [socket, text] of writing) socket.write(text);
-      if (loaded.notices.length < load.count) setTimeout(send, 1);
+      if (!isOver()) setTimeout(send, 1);
     };
     send();
   });
 }
 
-function requestOf({ address, apiKeys, prefix, newShipDate }: Load, at: number): string {
-  const body = `{"reason":"WEATHER","newShipDate":"${newShipDate}","orderIds":["${prefix}-${at}"]}`;
+function requestOf({ address, apiKeys, prefix, orders = 1, newShipDate }: Load, at: number): string {
+  const sellers = apiKeys.length;
+  const seller = at % sellers;
+  const first = ((at - seller) / sellers) * orders; // of this seller's
+  const ids = Array.from({ length: orders }, (_, i) => `"${prefix}-${(first + i) * sellers + seller}"`);
+  const body = `{"reason":"WEATHER","newShipDate":"${newShipDate}","orderIds":[${ids.join(',')}]}`;
   return (
     `POST /v1/delay-notices HTTP/1.1\r\nHost: ${new URL(address).host}\r\n` +
-    `Authorization: Bearer ${apiKeys[at % apiKeys.length]}\r\n` +
+    `Authorization: Bearer ${apiKeys[seller]}\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   );
 }
 
 /** Reads answers off a connection on which requests are pipelined. */
-function onAnswers(socket: Socket, onAnswer: (status: number, body: string) => void): void {
+function onAnswers(socket: Socket, onAnswer: (status: number, head: string, body: string) => void): void {
   let rest = '';
   socket.setEncoding('latin1');
   socket.on('data', (data: string) => {
@@ -106,10 +118,11 @@ function onAnswers(socket: Socket, onAnswer: (status: number, body: string) => v
     for (;;) {
       const end = rest.indexOf('\r\n\r\n');
       if (end === -1) return;
-      const length = Number(/content-length: (\d+)/i.exec(rest.slice(0, end))?.[1] ?? 0);
+      const head = rest.slice(0, end);
+      const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
       const next = end + 4 + length;
       if (rest.length < next) return;
-      onAnswer(Number(rest.slice(9, 12)), rest.slice(end + 4, next));
+      onAnswer(Number(head.slice(9, 12)), head, rest.slice(end + 4, next));
       rest = rest.slice(next);
     }
   });
