@@ -3,6 +3,7 @@ import { burst } from './burst.ts';
 import { failureParts, failures } from './failures.ts';
 import { feed } from './feed.ts';
 import { floor } from './floor.ts';
+import { growth } from './growth.ts';
 import { million, mixed } from './million.ts';
 import { overload } from './overload.ts';
 import { peers } from './peers.ts';
@@ -102,6 +103,12 @@ scenario(
   'the same three steps on BullMQ, pg-boss, Graphile Worker and the legacy path',
   [number('--orders', 'orders in a run in chunks of 500', 30_000)],
   peers,
+);
+scenario(
+  'growth',
+  'how the cost of an order grows with what is in the tables, with sellers and with notices',
+  [number('--rows', 'the most orders in the table', 10_000_000)],
+  growth,
 );
 scenario(
   'switches',

@@ -83,7 +83,7 @@ interface Measured extends Cpu {
 export const addSellers = ({ store }: Servers): Promise<string[]> =>
   Promise.all(sellerIds(sellers).map((sellerId) => addApiKey(store, sellerId)));
 
-export async function once(
+async function once(
   servers: Servers,
   chodang: Subject,
   apiKeys: readonly string[],
