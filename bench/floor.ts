@@ -3,9 +3,9 @@ import { loadConfig } from '../src/config/load.ts';
 import type { Limits } from '../src/rules/judge.ts';
 import { type NoticeHeader, type WantedDelay, wantedDelay } from '../src/rules/notice.ts';
 import { delayOrders } from '../src/store/delay.ts';
-import { markChunksDone } from '../src/store/intake.ts';
-import { insertNotices } from '../src/store/intakeGroup.ts';
+import { insertChunks, markChunksDone } from '../src/store/intake.ts';
 import { readOrders } from '../src/store/ledger.ts';
+import { insertNotices, type NewNotice } from '../src/store/notices.ts';
 import { addApiKey } from '../src/store/sellers.ts';
 import { readToSend, recordEndings } from '../src/store/sending.ts';
 import { openStore, type Store, transaction } from '../src/store/store.ts';
@@ -77,9 +77,20 @@ async function intake(
     const items = orderIds.slice(at, at + chunkSize).map((orderId) => ({ orderId }));
     chunks.push({ noticeId, chunkNo: chunks.length, lane: 'bulk', chunk: JSON.stringify({ header, items }) });
   }
-  const notice = { noticeId, sellerId, path, reason, detail, newShipDate, lane: 'bulk', switchVersion: null };
+  const notice: NewNotice = {
+    noticeId,
+    sellerId,
+    path,
+    reason,
+    detail,
+    newShipDate,
+    lane: 'bulk',
+    switchVersion: null,
+    orders: orderIds.length,
+    duplicates: 0,
+  };
   await transaction(store, (tx) =>
-    insertNotices(tx, [{ ...notice, orders: orderIds.length, duplicates: 0, chunks }]),
+    Promise.all([insertNotices(tx, [notice]), insertChunks(tx, [{ ...notice, chunks }])]),
   );
   await markChunksDone(store, chunks);
 }

@@ -20,15 +20,12 @@ import { FatalTopologyError } from './pipeline/broker/declare.ts';
 import { drainFailedQueues } from './pipeline/failed.ts';
 import { loadActors } from './pipeline/load.ts';
 import { startPipeline } from './pipeline/pipeline.ts';
-import { today } from './rules/dates.ts';
 import { noticeFormat } from './rules/message.ts';
 import type { NoticeHeader, NoticeOrder } from './rules/notice.ts';
-import type { Services } from './services.ts';
+import { gatewayOf, servicesOf } from './services.ts';
 import { migrate } from './store/migrate.ts';
 import { openStore } from './store/store.ts';
 import type { Gateway } from './tms/gateway.ts';
-import { httpGateway } from './tms/http.ts';
-import { loadTemplates } from './tms/templates.ts';
 
 /** What a process may run besides the steps of `config/`. */
 export const otherParts = ['api', 'failures', 'legacy', 'orders'] as const;
@@ -95,7 +92,7 @@ async function openParts(
   options: ProcessOptions,
   closing: Closing[],
 ): Promise<string | undefined> {
-  const { log, wrap = {}, now = () => new Date() } = options;
+  const { log, wrap = {} } = options;
   const parts = partsOf(config, options.parts);
   const metrics = createMetrics(options.sharePage);
   const store = openStore({ ...config.postgres, log });
@@ -105,19 +102,7 @@ async function openParts(
   const opened = gatewayOf(config, log);
   const gateway = wrap.gateway?.(opened) ?? opened;
   closing.push(() => gateway.close());
-  const services: Services = {
-    store,
-    gateway,
-    templates: loadTemplates(
-      parse(readFileSync(new URL('../config/templates.yaml', import.meta.url), 'utf8')),
-    ),
-    limits: config.limits,
-    today: () => today(now, config.shop.timeZone),
-    now,
-    log,
-    gatewayParallel: config.tms.parallel,
-    sendInFlightMs: 2 * config.tms.timeoutMs,
-  };
+  const services = servicesOf(config, { store, gateway, log, ...(options.now && { now: options.now }) });
 
   let address: string | undefined;
   const steps = Object.keys(config.steps).filter((step) => parts.has(step));
@@ -228,15 +213,6 @@ async function whenThere(
       await sleep(1_000, undefined, { signal });
     }
   }
-}
-
-function gatewayOf({ tms }: Config, log: Logger): Gateway {
-  return httpGateway({
-    ...tms,
-    idempotentForMs: tms.idempotentForMs === 0 ? undefined : tms.idempotentForMs,
-    apiKey: tms.apiKey === '' ? undefined : tms.apiKey,
-    log,
-  });
 }
 
 function openProcessBroker(config: Config, { log, onFatal }: ProcessOptions): Broker {

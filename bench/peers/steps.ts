@@ -1,18 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { uuidv7 } from 'uuidv7';
-import { parse } from 'yaml';
 import delay from '../../src/actors/delay.ts';
 import tms from '../../src/actors/tms.ts';
 import validation from '../../src/actors/validation.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { today } from '../../src/rules/dates.ts';
 import type { NoticeChunk } from '../../src/rules/message.ts';
 import type { NoticeHeader } from '../../src/rules/notice.ts';
-import type { Services } from '../../src/services.ts';
+import { gatewayOf, servicesOf } from '../../src/services.ts';
 import { openStore } from '../../src/store/store.ts';
-import { httpGateway } from '../../src/tms/http.ts';
-import { loadTemplates } from '../../src/tms/templates.ts';
 import type { Orders } from './messages.ts';
 
 /** The steps, in the order in which an order passes them. */
@@ -49,25 +44,8 @@ export async function openSteps(): Promise<Steps> {
   const log = pino({ level: 'warn' }, pino.destination(2));
   const store = openStore({ ...config.postgres, log });
   await store.warm();
-  const gateway = httpGateway({
-    ...config.tms,
-    idempotentForMs: config.tms.idempotentForMs || undefined,
-    apiKey: config.tms.apiKey || undefined,
-    log,
-  });
-  const services: Services = {
-    store,
-    gateway,
-    templates: loadTemplates(
-      parse(readFileSync(new URL('../../config/templates.yaml', import.meta.url), 'utf8')),
-    ),
-    limits: config.limits,
-    today: () => today(now, config.shop.timeZone),
-    now,
-    log,
-    gatewayParallel: config.tms.parallel,
-    sendInFlightMs: 2 * config.tms.timeoutMs,
-  };
+  const gateway = gatewayOf(config, log);
+  const services = servicesOf(config, { store, gateway, log });
   const actors = { validation: validation(services), delay: delay(services), tms: tms(services) };
   return {
     async run(step, handed) {
@@ -93,8 +71,6 @@ export async function openSteps(): Promise<Steps> {
     },
   };
 }
-
-const now = () => new Date();
 
 /** Makes the data of the first step's jobs: one notice in chunks of `perJob` orders; where that is 1, a notice for each order. */
 export function chunksOf({ prefix, count, sellers, perJob, notice }: Orders): NoticeChunk[] {

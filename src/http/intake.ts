@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import type { NoticeHeader, NoticeOrder, ReasonCode, ShipDate } from '../rules/notice.ts';
-import type { IntakeChunk } from '../store/intake.ts';
-import { insertNotices, noticesOfKeys, tryIdempotencyLocks } from '../store/intakeGroup.ts';
-import type { NewNotice } from '../store/notices.ts';
+import { noticesOfKeys, tryIdempotencyLocks } from '../store/idempotency.ts';
+import { type IntakeChunk, insertChunks } from '../store/intake.ts';
+import { insertNotices, type NewNotice } from '../store/notices.ts';
 import { type Log, type Store, type Tx, transaction } from '../store/store.ts';
 import { createGroups } from './groups.ts';
 import { Problem } from './problem.ts';
@@ -88,10 +88,8 @@ export function createIntake(options: IntakeOptions): Intake {
       const answers = await transaction(store, async (tx) => {
         committing = false;
         const others = await answersInstead(tx, notices);
-        await insertNotices(
-          tx,
-          notices.filter((_, at) => others[at] === undefined),
-        );
+        const taken = notices.filter((_, at) => others[at] === undefined);
+        await Promise.all([insertNotices(tx, taken), insertChunks(tx, taken)]);
         committing = true;
         return notices.map((notice, at) => others[at] ?? notice);
       });

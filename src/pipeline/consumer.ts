@@ -1,7 +1,8 @@
 import { dispatch, type Ref, spawn, stop } from 'nact';
 import type { Delivery } from './broker/delivery.ts';
 import type { Subscription } from './broker/subscription.ts';
-import { handBack, type Parcel, receive, runBatch, type Step } from './step.ts';
+import { handBack } from './handOver.ts';
+import { type Parcel, receive, runBatch, type Step } from './step.ts';
 import { queueOf } from './topology.ts';
 
 /** How the consuming actors of one lane gather what they take at once. */

@@ -106,6 +106,10 @@ export function limitsOf(
   };
 }
 
+/** Writes limits for people: `2 to 8`, or `2` where there is no choice. */
+export const describeLimits = ({ min, max }: ConsumerLimits): string =>
+  min === max ? String(min) : `${min} to ${max}`;
+
 /** Says in words where an override comes from: `haneul@ops-2 at 2026-11-25T03:12:09.201Z ("rush")`. */
 export function describeSource({ by, note, at }: OverrideSource): string {
   return `${by ?? 'somebody'} at ${at.toISOString()}${note === null ? '' : ` ("${note}")`}`;

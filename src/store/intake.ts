@@ -1,3 +1,4 @@
+import { column } from './batch.ts';
 import type { Sql, Tx } from './store.ts';
 
 /** Some orders of a notice as they wait to be published or for the legacy run. */
@@ -15,24 +16,39 @@ export interface IntakeChunk {
 /** Names one chunk. */
 export type ChunkKey = Pick<IntakeChunk, 'noticeId' | 'chunkNo'>;
 
+/** A notice, and some of its chunks. */
+export interface ChunksOfNotice {
+  noticeId: string;
+  path: string;
+  lane: string;
+  chunks: readonly Pick<IntakeChunk, 'chunkNo' | 'chunk'>[];
+}
+
 /**
- * Writes chunks of a notice, in one statement, numbered from `from` (default 0) on; call it in the transaction that
- * writes the notice, or moves its import on.
+ * Writes chunks of notices, whatever their number, in one statement; call it in the transaction that writes the notices,
+ * or moves an import on.
  *
  * They go as lines of one text, since JSON on one line has no line breaks: an array of texts with so many
  * quotes to escape takes Postgres ten times longer.
  */
-export async function insertChunks(
-  tx: Tx,
-  notice: { noticeId: string; path: string; lane: string },
-  chunks: readonly Pick<IntakeChunk, 'chunk'>[],
-  from = 0,
-): Promise<void> {
+export async function insertChunks(tx: Tx, notices: readonly ChunksOfNotice[]): Promise<void> {
+  const all = notices.flatMap(({ chunks }, at) =>
+    chunks.map(({ chunkNo, chunk }) => ({ chunkNo, chunk, notice: at + 1 })),
+  );
+  if (all.length === 0) return;
   await tx.query(
     `insert into intake (notice_id, path, lane, chunk_no, chunk)
-     select $1, $2, $3, $5::int + line - 1, chunk
-     from string_to_table($4, E'\\n') with ordinality as c (chunk, line)`,
-    [notice.noticeId, notice.path, notice.lane, chunks.map(({ chunk }) => chunk).join('\n'), from],
+     select ($1::uuid[])[c.notice], ($2::text[])[c.notice], ($3::text[])[c.notice], c.chunk_no, c.chunk
+     from rows from (unnest($4::int[]), unnest($5::int[]), string_to_table($6, E'\\n'))
+       as c (notice, chunk_no, chunk)`,
+    [
+      column(notices, ({ noticeId }) => noticeId),
+      column(notices, ({ path }) => path),
+      column(notices, ({ lane }) => lane),
+      column(all, ({ notice }) => notice),
+      column(all, ({ chunkNo }) => chunkNo),
+      all.map(({ chunk }) => chunk).join('\n'),
+    ],
   );
 }
 
@@ -89,17 +105,4 @@ export async function waitingChunks(
       options.pageSize,
     ],
   );
-}
-
-/**
- * Takes the lock of one idempotency key of a seller until the transaction ends; false if somebody has it.
- *
- * Two keys may share a lock, once in 2^64: one of them is then told to come again.
- */
-export async function tryIdempotencyLock(tx: Tx, sellerId: string, key: string): Promise<boolean> {
-  const rows = await tx.query<{ locked: boolean }>(
-    'select pg_try_advisory_xact_lock(hashtextextended($1, 0)) locked',
-    [JSON.stringify(['idempotency', sellerId, key])],
-  );
-  return rows[0]?.locked === true;
 }

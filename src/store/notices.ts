@@ -1,4 +1,5 @@
 import type { ReasonCode, ShipDate } from '../rules/notice.ts';
+import { column } from './batch.ts';
 import type { LedgerState } from './ledger.ts';
 import type { Sql, Tx } from './store.ts';
 
@@ -33,51 +34,34 @@ export interface NewNotice {
   receiving?: boolean;
 }
 
-/** Writes a notice; call it in the transaction that writes its chunks. */
-export async function insertNotice(tx: Tx, notice: NewNotice): Promise<void> {
+/** Writes notices, whatever their number, in one statement; call it in the transaction that writes their chunks. */
+export async function insertNotices(tx: Tx, notices: readonly NewNotice[]): Promise<void> {
+  if (notices.length === 0) return;
   await tx.query(
-    `insert into notices (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date,
-                          orders, duplicates, idempotency_key, body_hash, received_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $13 then null else now() end)`,
+    `insert into notices (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+                          duplicates, idempotency_key, body_hash, received_at)
+     select notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+            duplicates, idempotency_key, decode(body_hash, 'hex'), case when receiving then null else now() end
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::date[],
+                 $9::int[], $10::int[], $11::text[], $12::text[], $13::bool[])
+       as n (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+             duplicates, idempotency_key, body_hash, receiving)`,
     [
-      notice.noticeId,
-      notice.sellerId,
-      notice.path,
-      notice.lane,
-      notice.switchVersion,
-      notice.reason,
-      notice.detail ?? null,
-      notice.newShipDate,
-      notice.orders,
-      notice.duplicates,
-      notice.idempotencyKey ?? null,
-      notice.bodyHash ?? null,
-      notice.receiving ?? false,
+      column(notices, ({ noticeId }) => noticeId),
+      column(notices, ({ sellerId }) => sellerId),
+      column(notices, ({ path }) => path),
+      column(notices, ({ lane }) => lane),
+      column(notices, ({ switchVersion }) => switchVersion),
+      column(notices, ({ reason }) => reason),
+      column(notices, ({ detail }) => detail),
+      column(notices, ({ newShipDate }) => newShipDate),
+      column(notices, ({ orders }) => orders),
+      column(notices, ({ duplicates }) => duplicates),
+      column(notices, ({ idempotencyKey }) => idempotencyKey),
+      column(notices, ({ bodyHash }) => bodyHash?.toString('hex')),
+      column(notices, ({ receiving }) => (receiving ? 't' : undefined)),
     ],
   );
-}
-
-/** What is needed to answer a repeated request as the first one was. */
-export interface NoticeOfKey {
-  noticeId: string;
-  path: string;
-  orders: number;
-  duplicates: number;
-  bodyHash: Buffer;
-}
-
-/** Finds the notice that a seller posted with an idempotency key; undefined if there is none. */
-export async function noticeOfKey(
-  db: Sql,
-  sellerId: string,
-  idempotencyKey: string,
-): Promise<NoticeOfKey | undefined> {
-  const rows = await db.query<NoticeOfKey>(
-    `select notice_id "noticeId", path, orders, duplicates, body_hash "bodyHash"
-     from notices where seller_id = $1 and idempotency_key = $2`,
-    [sellerId, idempotencyKey],
-  );
-  return rows[0];
 }
 
 /** How far a notice is, as the ledger has it. */

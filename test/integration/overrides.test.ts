@@ -52,7 +52,7 @@ describe('chodang pipeline, while a process runs', function () {
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(
       stdout,
-      /^tms\.bulk: 0 ready(, \d unacked)?, 2 consumers; 2 to 2 in each process, as configured$/m,
+      /^tms\.bulk: 0 ready(, \d unacked)?, 2 consumers; 2 in each process, as configured$/m,
     );
     assert.equal(stdout.trim().split('\n').length, 6);
     const { name, ready, consumers, min, max, from, paused, error } = await shown('delay.express');
@@ -90,7 +90,7 @@ describe('chodang pipeline, while a process runs', function () {
     assert.match((await run('set', 'tms.bulk', '--min', '6')).stdout, /^tms\.bulk: 6 to 8 consumers/);
     assert.equal(
       (await run('unset', 'tms.bulk')).stdout,
-      'tms.bulk: as configured, 2 to 2 consumers in each process\n',
+      'tms.bulk: as configured, 2 consumers in each process\n',
     );
     await until(async () => (await shown('tms.bulk')).consumers === 2, {
       what: 'no more than two are left',
@@ -218,7 +218,7 @@ describe('chodang pipeline, while a process runs', function () {
     });
     assert.equal(shown.code, 1);
     assert.match(shown.stderr, /warning: the overrides are not known: ZooKeeper can't be reached/);
-    assert.match(shown.stdout, /^tms\.bulk: 0 ready, 2 consumers; 2 to 2 in each process, as configured$/m);
+    assert.match(shown.stdout, /^tms\.bulk: 0 ready, 2 consumers; 2 in each process, as configured$/m);
     const set = await runCommand(pipelineCommand(), ['set', 'tms.bulk', '--max', '8'], {
       ...world.env,
       CHODANG_ZOOKEEPER: '127.0.0.1:1',

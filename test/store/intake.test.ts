@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { insertChunks, markChunksDone, tryIdempotencyLock, waitingChunks } from '../../src/store/intake.ts';
-import { insertNotice } from '../../src/store/notices.ts';
+import { tryIdempotencyLocks } from '../../src/store/idempotency.ts';
+import { insertChunks, markChunksDone, waitingChunks } from '../../src/store/intake.ts';
+import { insertNotices } from '../../src/store/notices.ts';
 import { addSellers } from '../../src/store/sellers.ts';
 import { type Store, transaction } from '../../src/store/store.ts';
 import { migratedDatabase } from '../support/database.ts';
@@ -28,12 +29,8 @@ describe('The intake', () => {
       reason: 'WEATHER',
     } as const;
     await transaction(store, async (tx) => {
-      await insertNotice(tx, { ...notice, newShipDate: '2026-11-29', orders: 1, duplicates: 0 });
-      await insertChunks(
-        tx,
-        notice,
-        chunks.map((chunk) => ({ chunk })),
-      );
+      await insertNotices(tx, [{ ...notice, newShipDate: '2026-11-29', orders: 1, duplicates: 0 }]);
+      await insertChunks(tx, [{ ...notice, chunks: chunks.map((chunk, chunkNo) => ({ chunkNo, chunk })) }]);
     });
     return noticeId;
   }
@@ -94,15 +91,17 @@ describe('The intake', () => {
     assert.deepEqual(await waitingChunks(store, page), []);
   });
 
-  it('gives a lock on an idempotency key to one transaction, and to the next when it has ended', async () => {
-    const lockIt = (key: string, seller = 's-1') =>
-      transaction(store, (tx) => tryIdempotencyLock(tx, seller, key));
+  it('gives locks on idempotency keys to one transaction, and to the next when it has ended', async () => {
+    const keys = [
+      { sellerId: 's-1', idempotencyKey: 'k' },
+      { sellerId: 's-1', idempotencyKey: 'another' },
+      { sellerId: 's-2', idempotencyKey: 'k' },
+    ];
+    const lockThem = () => transaction(store, (tx) => tryIdempotencyLocks(tx, keys));
     await transaction(store, async (tx) => {
-      assert.equal(await tryIdempotencyLock(tx, 's-1', 'k'), true);
-      assert.equal(await lockIt('k'), false);
-      assert.equal(await lockIt('another'), true);
-      assert.equal(await lockIt('k', 's-2'), true);
+      assert.deepEqual(await tryIdempotencyLocks(tx, keys.slice(0, 1)), [true]);
+      assert.deepEqual(await lockThem(), [false, true, true]);
     });
-    assert.equal(await lockIt('k'), true);
+    assert.deepEqual(await lockThem(), [true, true, true]);
   });
 });

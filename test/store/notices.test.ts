@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict';
-import {
-  insertNotice,
-  type NewNotice,
-  noticeOfKey,
-  noticeProgress,
-  noticesOf,
-} from '../../src/store/notices.ts';
+import { noticesOfKeys } from '../../src/store/idempotency.ts';
+import { insertNotices, type NewNotice, noticeProgress, noticesOf } from '../../src/store/notices.ts';
 import { addSellers } from '../../src/store/sellers.ts';
 import { type Store, transaction } from '../../src/store/store.ts';
 import { migratedDatabase } from '../support/database.ts';
@@ -34,7 +29,7 @@ describe('The notices', () => {
       duplicates: 0,
       ...parts,
     };
-    await transaction(store, (tx) => insertNotice(tx, notice));
+    await transaction(store, (tx) => insertNotices(tx, [notice]));
     return notice.noticeId;
   }
   const ledger = (noticeId: string, orderId: string, state: string, settledAt: string | null) =>
@@ -47,15 +42,13 @@ describe('The notices', () => {
   it('are found by the key they were posted with, each seller his own', async () => {
     const bodyHash = Buffer.alloc(32, 1);
     const noticeId = await stored({ idempotencyKey: 'k', bodyHash, duplicates: 3 });
-    assert.deepEqual(await noticeOfKey(store, 's-1', 'k'), {
-      noticeId,
-      path: 'actors',
-      orders: 2,
-      duplicates: 3,
-      bodyHash,
-    });
-    assert.equal(await noticeOfKey(store, 's-2', 'k'), undefined);
-    assert.equal(await noticeOfKey(store, 's-1', 'K'), undefined);
+    const keys = [
+      ['s-2', 'k'],
+      ['s-1', 'k'],
+      ['s-1', 'K'],
+    ].map(([sellerId = '', idempotencyKey = '']) => ({ sellerId, idempotencyKey }));
+    const found = { noticeId, path: 'actors', orders: 2, duplicates: 3, bodyHash };
+    assert.deepEqual(await noticesOfKeys(store, keys), [undefined, found, undefined]);
   });
 
   it('can never share a key, even without its lock', async () => {

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/schema.ts';
 import { overriddenIn, overrideKind, readOverrides } from '../../overrides.ts';
 import {
+  describeLimits,
   describeSource,
   limitsOf,
   type Overridden,
@@ -160,11 +161,11 @@ function words(override: Override, of: Overridden): string {
   if (of === 'step') return paused ?? 'not paused';
   const found = { override, changedAt: new Date() };
   const { min, max } = limitsOf(of.consumers, { step: '', lane: '' }, () => found);
-  return [paused, `${min} to ${max} consumers in each process`].filter(Boolean).join(', ');
+  return [paused, `${describeLimits({ min, max })} consumers in each process`].filter(Boolean).join(', ');
 }
 
 const configured = (of: Overridden) =>
-  of === 'step' ? '' : `, ${of.consumers.min} to ${of.consumers.max} consumers in each process`;
+  of === 'step' ? '' : `, ${describeLimits(of.consumers)} consumers in each process`;
 
 async function keep(
   config: Config,

@@ -4,7 +4,7 @@ import { managementAt } from '../../doctor/management.ts';
 import { reasonOf, withoutPasswords } from '../../doctor/words.ts';
 import { readOverrides, type WrittenOverride, writtenLimitsOf } from '../../overrides.ts';
 import { type CountedQueue, inspectBroker } from '../../pipeline/broker/inspect.ts';
-import { describeSource, type OverrideSource } from '../../pipeline/override.ts';
+import { describeLimits, describeSource, type OverrideSource } from '../../pipeline/override.ts';
 import { queueOf } from '../../pipeline/topology.ts';
 import type { Output } from '../output.ts';
 import { loadSettings, requireUrls } from '../settings.ts';
@@ -78,7 +78,7 @@ export async function show({ json }: { json?: boolean }, { say, warn }: Output):
 
 function linesOf({ name, ready, unacked, consumers, min, max, from, paused, error }: Row): string[] {
   const held = unacked === null ? '' : `, ${unacked} unacked`;
-  const limits = `${min} to ${max} in each process`;
+  const limits = `${describeLimits({ min, max })} in each process`;
   const who = from === 'config' ? 'as configured' : `set by ${describeSource(from)}`;
   return [
     `${name}: ${ready ?? '?'} ready${held}, ${consumers ?? '?'} consumers; ${limits}, ${who}`,

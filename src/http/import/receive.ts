@@ -119,12 +119,12 @@ const stateOf = ({ rows, chunks, orders, duplicates, rejectedRows, hash }: Known
 });
 
 /** Refuses a notice of which nothing is stored yet if it could not be published. */
-function requireReady({ publisher, log, retryAfterSeconds }: ReceiveOptions): void {
+function requireReady({ publisher, retryAfterSeconds }: ReceiveOptions): void {
   const readiness = publisher.ready();
   if (readiness.ok) return;
-  log.warn({ why: readiness.why }, 'an import was refused: it could not be published');
   throw new Problem('unavailable', 'Notices cannot be passed on right now, so this file was not taken.', {
     headers: { 'retry-after': String(retryAfterSeconds) },
+    cause: new Error(readiness.why),
   });
 }
 

@@ -1,4 +1,5 @@
 import { InfrastructureError } from '../../pipeline/errors.ts';
+import { type IdempotencyKey, tryIdempotencyLocks } from '../../store/idempotency.ts';
 import {
   advanceImport,
   type ImportState,
@@ -7,8 +8,7 @@ import {
   insertRejectedRows,
 } from '../../store/imports.ts';
 import { insertChunks } from '../../store/intake.ts';
-import { type IdempotencyKey, tryIdempotencyLocks } from '../../store/intakeGroup.ts';
-import { insertNotice } from '../../store/notices.ts';
+import { insertNotices } from '../../store/notices.ts';
 import { type Store, type Tx, transaction } from '../../store/store.ts';
 import { Problem } from '../problem.ts';
 import type { Group } from './groups.ts';
@@ -42,7 +42,7 @@ export async function storeGroup(
     if (!safe) await begin(tx, key, way, group);
     else if (!(await advanceImport(tx, noticeId, safe.rows, state, { received: last })))
       throw stillRunning('Another request has gone on with this file.');
-    if (chunks.length > 0) await insertChunks(tx, { noticeId, ...way }, chunks, safe?.chunks);
+    await insertChunks(tx, [{ noticeId, ...way, chunks }]);
     await insertRejectedRows(tx, noticeId, rejected);
     committing = true;
   };
@@ -61,7 +61,7 @@ async function begin(tx: Tx, key: IdempotencyKey, way: Way, { header, state, las
   if (!locked) throw stillRunning('Another request with this Idempotency-Key has no answer yet.');
   if ((await importOfKey(tx, sellerId, idempotencyKey)) !== undefined) throw keyReused();
   const { noticeId, reason, newShipDate } = header;
-  await insertNotice(tx, {
+  const notice = {
     noticeId,
     sellerId,
     ...way,
@@ -73,7 +73,8 @@ async function begin(tx: Tx, key: IdempotencyKey, way: Way, { header, state, las
     // Equal to no hash of a body: what an import's file must be is in `imports`.
     bodyHash: Buffer.alloc(0),
     receiving: !last,
-  });
+  };
+  await insertNotices(tx, [notice]);
   await insertImport(tx, header, state);
 }
 
