@@ -4,7 +4,17 @@ import { floorOnce, openFloor } from './floor.ts';
 import { median, medians } from './median.ts';
 import { openServers, type Subject } from './open.ts';
 import { orderIdsOf, sellerIds } from './orders.ts';
-import { beginRun, type Cpu, cpuText, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
+import {
+  beginRun,
+  type Cpu,
+  cpuText,
+  dayIn,
+  expectOnce,
+  round,
+  type Servers,
+  untilNotified,
+  withCpu,
+} from './run.ts';
 
 const [seller = ''] = sellerIds(1);
 
@@ -114,5 +124,6 @@ export async function once(
     const acceptMs = performance.now() - startedAt;
     return { seconds: await untilNotified(servers, orders.count, { startedAt }), acceptMs };
   });
+  await expectOnce(servers, orders.count);
   return { ...result, rssMb: subject.rssMb(), ...cpu };
 }

@@ -5,7 +5,7 @@ import { load } from './load.ts';
 import { medians } from './median.ts';
 import { openServers, type Subject } from './open.ts';
 import { addOrders, emptyTables, sellerIds } from './orders.ts';
-import { beginRun, type Cpu, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
+import { beginRun, dayIn, expectOnce, round, type Servers, untilNotified, withCpu } from './run.ts';
 
 const [seller = ''] = sellerIds(1);
 /** How many orders settle in a run. */
@@ -14,8 +14,14 @@ const ordersOfLoad = 20_000;
 /** As fast as notices are posted where there are many of them. */
 const noticesPerSecond = 5_000;
 
-/** What an order costs; `progressMs` is how long `GET` of its notice takes when that has settled, where there is one. */
-type Cost = Record<'ordersPerSecond' | 'processUs' | 'postgresUs' | 'progressMs', number>;
+/**
+ * What an order costs: processor time, what it writes to Postgres's log, and what it leaves behind in tables that were
+ * empty; of one notice, how long `GET` of it takes when it has settled. What can't be told is NaN.
+ */
+type Cost = Record<
+  'ordersPerSecond' | 'processUs' | 'postgresUs' | 'rabbitmqUs' | 'walBytes' | 'keptBytes' | 'progressMs',
+  number
+>;
 /** The same, rounded, without what isn't there. */
 type Told = Partial<Cost>;
 
@@ -95,11 +101,12 @@ async function oneNotice(
 ): Promise<Cost> {
   await servers.forgetDeliveries();
   const to = { url: chodang.address, apiKey };
-  const { result, cpu } = await withCpu(servers, chodang, async () => {
+  const { result, cost } = await costOf(servers, chodang, orderIds.length, async () => {
     const startedAt = performance.now();
     const { noticeId } = await postNotice(to, { reason: 'WEATHER', newShipDate: dayIn(7), orderIds });
     return { seconds: await untilNotified(servers, orderIds.length, { startedAt, noticeId }), noticeId };
   });
+  await expectOnce(servers, orderIds.length, { noticeId: result.noticeId });
   const startedAt = performance.now();
   const response = await fetch(`${chodang.address}/v1/delay-notices/${result.noticeId}`, {
     headers: { authorization: `Bearer ${apiKey}` },
@@ -109,7 +116,7 @@ async function oneNotice(
   if (counts['notified'] !== orderIds.length)
     throw new Error(`expected ${orderIds.length} orders notified, got ${JSON.stringify(counts)}`);
   await takeBack(servers.store, seller, orderIds);
-  return { ...costOf(orderIds.length, result.seconds, cpu), progressMs };
+  return { ...cost, progressMs };
 }
 
 /** The same number of orders in notices of `orders` orders each, of so many sellers, from empty tables on. */
@@ -120,7 +127,7 @@ async function manyNotices(
 ): Promise<Cost> {
   const apiKeys = await keysOf(servers, sellers);
   await beginRun(servers, { prefix, count: ordersOfLoad, sellers });
-  const { result: seconds, cpu } = await withCpu(servers, chodang, async () => {
+  const { cost } = await costOf(servers, chodang, ordersOfLoad, async () => {
     const { firstDueAt } = await load({
       address: chodang.address,
       apiKeys,
@@ -131,9 +138,13 @@ async function manyNotices(
       newShipDate: dayIn(7),
     });
     await untilNotified(servers, ordersOfLoad);
-    return (Date.now() - firstDueAt) / 1_000;
+    return { seconds: (Date.now() - firstDueAt) / 1_000 };
   });
-  return { ...costOf(ordersOfLoad, seconds, cpu), progressMs: Number.NaN };
+  await expectOnce(servers, ordersOfLoad);
+  const [kept] = await servers.store.rows<[string]>(
+    `select sum(pg_total_relation_size(t)) from unnest(array['notices', 'intake', 'ledger']::regclass[]) t`,
+  );
+  return { ...cost, keptBytes: Number(kept?.[0]) / ordersOfLoad };
 }
 
 const keys: string[] = [];
@@ -143,8 +154,28 @@ async function keysOf({ store }: Servers, sellers: number): Promise<string[]> {
   return keys.slice(0, sellers);
 }
 
-const costOf = (orders: number, seconds: number, cpu: Cpu): Omit<Cost, 'progressMs'> => ({
-  ordersPerSecond: orders / seconds,
-  processUs: (cpu.processCpuSeconds / orders) * 1_000_000,
-  postgresUs: (cpu.postgresCpuSeconds / orders) * 1_000_000,
-});
+/** Measures work that settles so many orders, and says how many seconds it took. */
+async function costOf<T extends { seconds: number }>(
+  servers: Servers,
+  chodang: Subject,
+  orders: number,
+  work: () => Promise<T>,
+): Promise<{ result: T; cost: Cost }> {
+  const walAt = async () => {
+    const [row] = await servers.store.rows<[string]>(`select pg_current_wal_lsn() - '0/0'::pg_lsn`);
+    return Number(row?.[0]);
+  };
+  const before = await walAt();
+  const { result, cpu } = await withCpu(servers, chodang, work);
+  const each = (seconds: number) => (seconds / orders) * 1_000_000;
+  const cost: Cost = {
+    ordersPerSecond: orders / result.seconds,
+    processUs: each(cpu.processCpuSeconds),
+    postgresUs: each(cpu.postgresCpuSeconds),
+    rabbitmqUs: each(cpu.rabbitmqCpuSeconds),
+    walBytes: ((await walAt()) - before) / orders,
+    keptBytes: Number.NaN,
+    progressMs: Number.NaN,
+  };
+  return { result, cost };
+}

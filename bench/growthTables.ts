@@ -15,8 +15,11 @@ export function chooseOrders(
   { rows, count, run }: { rows: number; count: number; run: number },
 ): string[] {
   const stride = choice === 'spread' ? Math.floor(rows / count) : 1;
-  // Another part of the table in each run, as long as there is one.
-  const first = choice === 'spread' ? run % stride : (run * count) % Math.max(1, rows - count + 1);
+  // Other pages in each run, as long as there are any.
+  const first =
+    choice === 'spread'
+      ? Math.floor((run * stride) / 7) % stride
+      : (run * count) % Math.max(1, rows - count + 1);
   return Array.from({ length: count }, (_, at) => `${prefix}-${first + at * stride}`);
 }
 

@@ -48,6 +48,7 @@ function scenario(
 
 const number = (name: string, description: string, value: number) =>
   new Option(`${name} <n>`, description).argParser(wholeNumber).default(value);
+const workers = new Option('--workers <n>', 'worker processes').argParser(wholeNumber);
 const parallel = number('--parallel', 'batches at once in the floor', 4);
 
 scenario(
@@ -72,25 +73,22 @@ scenario(
   [
     number('--orders', 'orders in a run of as many as there is room for', 100_000),
     number('--offered', 'how many notices a second are offered then', 12_000),
+    workers,
   ],
   singles,
 );
 scenario(
   'overload',
-  'ten times what the pipeline can do, over HTTP: memory, and that nothing is lost',
+  'more than there is room for, behind a slow gateway and in requests: memory, and that nothing is lost',
   [
-    number('--seconds', 'how long it lasts', 120),
-    number('--offered', 'how many orders a second are offered', 20_000),
+    number('--seconds', 'how long each lasts', 120),
+    number('--offered', 'how many orders a second are offered, in lists, while the gateway is slow', 20_000),
+    number('--requests', 'how many notices of one order a second are offered', 12_000),
   ],
   overload,
 );
 const rows = number('--orders', 'rows of the file', 1_000_000);
-scenario(
-  'million',
-  'an import of many rows, until all are notified',
-  [rows, new Option('--workers <n>', 'worker processes').argParser(wholeNumber)],
-  million,
-);
+scenario('million', 'an import of many rows, until all are notified', [rows, workers], million);
 scenario('mixed', 'the same with 500 notices of one order a second beside it', [rows], mixed);
 scenario(
   'feed',

@@ -10,7 +10,17 @@ import { load } from './load.ts';
 import { medians, quantile } from './median.ts';
 import { openServers, type Subject } from './open.ts';
 import { addOrders, sellerIds } from './orders.ts';
-import { beginRun, type Cpu, cpuText, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
+import {
+  beginRun,
+  type Cpu,
+  cpuText,
+  dayIn,
+  expectOnce,
+  round,
+  type Servers,
+  untilNotified,
+  withCpu,
+} from './run.ts';
 import { settledTimes } from './singles.ts';
 import { watchMemory } from './watchMemory.ts';
 
@@ -158,6 +168,7 @@ async function once(
     });
     return { acceptMs, receivedSeconds, seconds, loaded: await loading };
   });
+  await expectOnce(servers, orders + beside);
   const { loaded, ...times } = result;
   const settled = loaded && (await settledTimes(servers, loaded));
   const during = loaded?.notices.filter(([, dueAt]) => dueAt >= begunAt) ?? [];

@@ -118,9 +118,13 @@ export async function openServers(say: (line: string) => void, { commitTimes = f
       rabbitmqCpuSeconds: cpuSecondsOf(servers.rabbitmq.pids),
       simulatorCpuSeconds: cpuSecondsOf(servers.tms.pids),
     }),
-    /** What the simulator has delivered so far. */
+    /** What the simulator has delivered so far; `recognized` are those that came again, and were not delivered again. */
     delivered: async () =>
-      (await (await fetch(`${urls.tms}/v1/stats`)).json()) as { delivered: number; maxPerKey: number },
+      (await (await fetch(`${urls.tms}/v1/stats`)).json()) as {
+        delivered: number;
+        maxPerKey: number;
+        recognized: number;
+      },
     /** Lets the simulator forget all that it has delivered. */
     forgetDeliveries: async () => {
       await fetch(`${urls.tms}/v1/notifications`, { method: 'DELETE' });

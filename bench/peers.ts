@@ -6,7 +6,7 @@ import { installPeers } from './peers/install.ts';
 import type { Mode } from './peers/messages.ts';
 import { bullmq, graphileWorker, pgBoss, pgBossGathered } from './peers/peer.ts';
 import { redisVersion } from './peers/redis.ts';
-import { round } from './run.ts';
+import { expectOnce, round } from './run.ts';
 import { addSellers } from './singles.ts';
 
 const contestants = { chodang, bullmq, pgBoss, graphileWorker, legacy, pgBossGathered };
@@ -68,6 +68,7 @@ export async function peers(options: {
       try {
         await running.settle('warm-up', Math.ceil(count / 3));
         const seconds = await running.settle('order', count);
+        await expectOnce(servers, count);
         say(
           `${mode}, run ${run}, ${name}: ${count} orders in ${seconds.toFixed(3)} s, ${round(count / seconds)} a second`,
         );

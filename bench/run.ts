@@ -21,11 +21,11 @@ export async function beginRun({ store, forgetDeliveries }: Servers, orders: Ord
 
 /**
  * Waits until all `orders` orders of a run are `notified`, and returns how long that took, in seconds since
- * `startedAt` (of `performance.now()`).
+ * `startedAt` (of `performance.now()`). Whether each was so once is for `expectOnce` to say.
  *
  * Looks every `pollMs`: the figure is too long by half of it, on average. Counting rows costs Postgres time, so it is
- * asked only once the simulator has everything. Fails unless each order was delivered exactly once, and has one row in
- * the ledger, or if `withinMs` is over. With `noticeId`, only the rows of this notice count.
+ * asked only once the simulator has everything. Fails if `withinMs` is over. With `noticeId`, only the rows of this
+ * notice count.
  */
 export async function untilNotified(
   { store, delivered }: Servers,
@@ -37,11 +37,11 @@ export async function untilNotified(
     noticeId,
   }: { startedAt?: number; withinMs?: number; pollMs?: number; noticeId?: string } = {},
 ): Promise<number> {
-  const rows =
-    noticeId === undefined ? 'ledger' : `(select * from ledger where notice_id = '${noticeId}') as l`;
   const sent = async () => (await delivered()).delivered >= orders;
   const notified = async () => {
-    const [row] = await store.rows<[number]>(`select count(*)::int from ${rows} where state = 'notified'`);
+    const [row] = await store.rows<[number]>(
+      `select count(*)::int from ${ledgerOf(noticeId)} where state = 'notified'`,
+    );
     return row?.[0] === orders;
   };
   for (const done of [sent, notified])
@@ -52,18 +52,29 @@ export async function untilNotified(
         );
       await sleep(pollMs);
     }
-  const seconds = (performance.now() - startedAt) / 1_000;
+  return (performance.now() - startedAt) / 1_000;
+}
+
+/** Fails unless each of so many orders was sent and delivered exactly once, and has one row in the ledger. */
+export async function expectOnce(
+  { store, delivered }: Servers,
+  orders: number,
+  { noticeId }: { noticeId?: string } = {},
+): Promise<void> {
   const stats = await delivered();
   const [row] = await store.rows<[number, number]>(
-    `select count(*)::int, count(distinct (seller_id, order_id))::int from ${rows}`,
+    `select count(*)::int, count(distinct (seller_id, order_id))::int from ${ledgerOf(noticeId)}`,
   );
-  if (stats.delivered !== orders || stats.maxPerKey > 1 || row?.[0] !== orders || row[1] !== orders)
+  const { delivered: sent, maxPerKey, recognized } = stats;
+  if (sent !== orders || maxPerKey > 1 || recognized > 0 || row?.[0] !== orders || row[1] !== orders)
     throw new Error(
-      `expected ${orders} orders, each delivered once and once in the ledger; the simulator says ` +
+      `expected ${orders} orders, each sent once and once in the ledger; the simulator says ` +
         `${JSON.stringify(stats)}, the ledger has ${row?.[0]} rows for ${row?.[1]} orders`,
     );
-  return seconds;
 }
+
+const ledgerOf = (noticeId: string | undefined) =>
+  noticeId === undefined ? 'ledger' : `(select * from ledger where notice_id = '${noticeId}') as l`;
 
 /** Processor seconds of a process and of the servers while `work` ran, and what it returned. */
 export async function withCpu<T>(

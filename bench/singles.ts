@@ -4,7 +4,17 @@ import type { Loaded } from './loader.ts';
 import { median, quantile } from './median.ts';
 import { openServers, type Subject } from './open.ts';
 import { sellerIds } from './orders.ts';
-import { beginRun, type Cpu, cpuText, dayIn, round, type Servers, untilNotified, withCpu } from './run.ts';
+import {
+  beginRun,
+  type Cpu,
+  cpuText,
+  dayIn,
+  expectOnce,
+  round,
+  type Servers,
+  untilNotified,
+  withCpu,
+} from './run.ts';
 
 /** How many sellers post. */
 export const sellers = 1_000;
@@ -24,13 +34,14 @@ export async function singles(options: {
   orders: number;
   runs: number;
   offered: number;
+  workers?: number | undefined;
   say: (line: string) => void;
 }) {
-  const { orders, runs, offered, say } = options;
+  const { orders, runs, offered, workers, say } = options;
   const servers = await openServers(say, { commitTimes: true });
   try {
     const apiKeys = await addSellers(servers);
-    const chodang = await servers.startChodang();
+    const chodang = await servers.startChodang({ ...(workers && { workers }) });
     const flatOut: Measured[] = [];
     const steady: Measured[] = [];
     for (let run = 0; run <= runs; run += 1)
@@ -55,6 +66,7 @@ export async function singles(options: {
       scenario: 'singles',
       runs,
       orders,
+      ...(workers && { workers }),
       offeredPerSecond: offered,
       noticesPerSecond: round(of(flatOut, 'settledPerSecond')),
       refused: round(of(flatOut, 'refused')),
@@ -103,6 +115,7 @@ async function once(
     await untilNotified(servers, count);
     return posted;
   });
+  await expectOnce(servers, count);
   const settled = await settledTimes(servers, loaded);
   const latencies = loaded.notices.map(([noticeId, dueAt]) => (settled.get(noticeId) ?? Number.NaN) - dueAt);
   const accepts = loaded.notices.map(([, dueAt, answeredAt]) => answeredAt - dueAt);

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { parse } from 'yaml';
 import failures from './actors/failures.ts';
 import { startAlerts } from './alerts/start.ts';
 import type { Config } from './config/schema.ts';

@@ -5,8 +5,7 @@ import type { Mode } from './messages.ts';
 /** A contestant whose process is up. */
 export interface Running {
   /**
-   * Settles the orders `<prefix>-0` and so on, from empty tables on. Returns in how many seconds; fails unless each was
-   * notified, and delivered exactly once.
+   * Settles the orders `<prefix>-0` and so on, from empty tables on. Returns in how many seconds each was notified.
    */
   settle(prefix: string, count: number): Promise<number>;
   stop(): Promise<void>;

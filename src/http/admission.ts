@@ -12,15 +12,22 @@ export interface AdmissionOptions {
   retryAfterSeconds: number;
 }
 
+export interface Admission {
+  /**
+   * Refuses a request if there is no room for it, before anything is looked up for it: what is refused must cost next to
+   * nothing. It takes no room yet: who it is isn't known, and strangers must not fill it.
+   */
+  look(request: FastifyRequest): Promise<void>;
+  /** Lets a request in whose sender is known, until it is answered or its connection breaks; refuses it if there is no room. */
+  enter(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+}
+
 /**
- * Makes the hook that lets no more requests in than there is room for in memory, before anything is looked up for them
- * and before their bodies are read: what is refused must cost next to nothing.
+ * Makes the hooks that let no more requests in than there is room for in memory, before their bodies are read.
  *
  * Those beyond get the problem `unavailable`, with `Retry-After`: nothing of them was read or stored.
  */
-export function createAdmission(
-  options: AdmissionOptions,
-): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+export function createAdmission(options: AdmissionOptions): Admission {
   const { maxRequests, maxBytes, bodyLimit, retryAfterSeconds } = options;
   let requests = 0;
   let bytes = 0;
@@ -28,16 +35,24 @@ export function createAdmission(
   const refusal = new Problem('unavailable', 'There are more requests under way than there is room for.', {
     headers: { 'retry-after': String(retryAfterSeconds) },
   });
-  return async (request, reply) => {
-    const size = Math.min(Number(request.headers['content-length'] ?? bodyLimit), bodyLimit);
-    // One that is alone is let in, however large.
-    if (requests > 0 && (requests >= maxRequests || bytes + size > maxBytes)) throw refusal;
-    requests += 1;
-    bytes += size;
-    // Also where the connection breaks before there was an answer.
-    reply.raw.once('close', () => {
-      requests -= 1;
-      bytes -= size;
-    });
+  const sizeOf = ({ headers }: FastifyRequest) =>
+    Math.min(Number(headers['content-length'] ?? bodyLimit), bodyLimit);
+  // One that is alone is let in, however large.
+  const isFull = (size: number) => requests > 0 && (requests >= maxRequests || bytes + size > maxBytes);
+  return {
+    async look(request) {
+      if (isFull(sizeOf(request))) throw refusal;
+    },
+    async enter(request, reply) {
+      const size = sizeOf(request);
+      if (isFull(size)) throw refusal;
+      requests += 1;
+      bytes += size;
+      // Also where the connection breaks before there was an answer.
+      reply.raw.once('close', () => {
+        requests -= 1;
+        bytes -= size;
+      });
+    },
   };
 }

@@ -1,8 +1,8 @@
-import { uuidv7 } from 'uuidv7';
 import { judge, type Limits } from '../rules/judge.ts';
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
 import { readOrders } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
+import { newNoticeId } from './noticeId.ts';
 
 export interface DryRunOptions {
   store: Store;
@@ -26,7 +26,7 @@ export async function dryRun(
 ): Promise<Verdicts> {
   const orderIds = [...new Set(request.orderIds)];
   const { sellerId, newShipDate } = request;
-  const notice = { noticeId: uuidv7(), newShipDate };
+  const notice = { noticeId: newNoticeId(), newShipDate };
   const keys = orderIds.map((orderId) => ({ noticeId: notice.noticeId, sellerId, orderId }));
   const found = await readOrders(options.store, keys);
   const today = options.today();

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { uuidv7 } from 'uuidv7';
 import { InfrastructureError } from '../pipeline/errors.ts';
 import type { NoticeHeader, NoticeOrder, ReasonCode, ShipDate } from '../rules/notice.ts';
 import { noticesOfKeys, tryIdempotencyLocks } from '../store/idempotency.ts';
@@ -7,6 +6,7 @@ import { type IntakeChunk, insertChunks } from '../store/intake.ts';
 import { insertNotices, type NewNotice } from '../store/notices.ts';
 import { type Log, type Store, type Tx, transaction } from '../store/store.ts';
 import { createGroups } from './groups.ts';
+import { newNoticeId } from './noticeId.ts';
 import { Problem } from './problem.ts';
 import { createPublishing, type Publisher } from './publishing.ts';
 
@@ -115,7 +115,7 @@ export function createIntake(options: IntakeOptions): Intake {
     notices: readonly Posted[],
   ): Promise<(AcceptedNotice | Problem | undefined)[]> {
     const answers = await earlierAnswers(tx, notices);
-    const readiness = publisher.ready();
+    const readiness = publisher.hasRoom();
     if (readiness.ok) return answers;
     const refusal = new Problem(
       'unavailable',
@@ -143,7 +143,7 @@ export function createIntake(options: IntakeOptions): Intake {
 /** Gives a request its id, path and lane, for life. */
 function noticeFrom(request: NoticeRequest, options: IntakeOptions): NewNotice {
   const { sellerId, reason, detail, newShipDate, idempotencyKey } = request;
-  const noticeId = uuidv7();
+  const noticeId = newNoticeId();
   const orders = new Set(request.orderIds).size;
   return {
     noticeId,

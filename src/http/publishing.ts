@@ -1,10 +1,14 @@
 import { type ChunkKey, type IntakeChunk, markChunksDone } from '../store/intake.ts';
 import type { Log, Sql } from '../store/store.ts';
 
+type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
 /** What brings chunks to the first step's queues. */
 export interface Publisher {
   /** Tells whether a publish would go through now, and if not, why. */
-  ready(): { readonly ok: true } | { readonly ok: false; readonly why: string };
+  ready(): Readiness;
+  /** Tells whether more should be taken in to be published: it is ready, and not too much waits for a confirm. */
+  hasRoom(): Readiness;
   /** Publishes chunks of one lane as one message; resolves once RabbitMQ has confirmed it, rejects if it may not have it. */
   publish(chunks: IntakeChunk[]): Promise<void>;
 }

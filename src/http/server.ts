@@ -90,12 +90,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
     now: options.now,
   });
   app.register(async (routes) => {
-    const admit = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
-    routes.addHook('onRequest', async (request, reply) => {
-      if (request.method === 'POST') await admit(request, reply);
+    const admission = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
+    routes.addHook('onRequest', async (request) => {
+      if (request.method === 'POST') await admission.look(request);
     });
     routes.addHook('onRequest', authenticateSeller);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));
+    routes.addHook('onRequest', async (request, reply) => {
+      if (request.method === 'POST') await admission.enter(request, reply);
+    });
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
     rejectedRowRoutes(routes, store);

@@ -33,6 +33,7 @@ export async function startApi(
   });
   const publisher = {
     ready: () => broker.ready(),
+    hasRoom: () => broker.hasRoom(),
     async publish(chunks: readonly { lane: string; chunk: string }[]) {
       const lane = chunks[0]?.lane ?? '';
       await publishToFirst(

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { createAdmission } from '../../src/http/admission.ts';
+import { type Admission, createAdmission } from '../../src/http/admission.ts';
 import { Problem } from '../../src/http/problem.ts';
 import { until } from '../support/wait.ts';
 import { aBody, countOf, get, post, startApi } from './api.ts';
 
 describe('Admission', () => {
   const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
+  const requestOf = (length?: number) =>
+    ({
+      headers: length === undefined ? {} : { 'content-length': String(length) },
+    }) as FastifyRequest;
   /** Comes with a body of so many bytes, or of a length that nobody told; gives what ends it. */
-  async function come(admit: ReturnType<typeof make>, length?: number): Promise<() => void> {
+  async function come(admission: Admission, length?: number): Promise<() => void> {
     const raw = new EventEmitter();
-    const headers = length === undefined ? {} : { 'content-length': String(length) };
-    await admit({ headers } as FastifyRequest, { raw } as unknown as FastifyReply);
+    await admission.enter(requestOf(length), { raw } as unknown as FastifyReply);
     return () => raw.emit('close');
   }
   const isRefused = (error: unknown) =>
@@ -51,12 +54,21 @@ describe('Admission', () => {
     await assert.rejects(come(admit, 1), isRefused);
   });
 
+  it('takes no room for who only looks, and refuses him where there is none', async () => {
+    const admission = make();
+    for (let time = 0; time < 10; time += 1) await admission.look(requestOf(80));
+    await Promise.all([come(admission, 60), come(admission, 40)]);
+    await assert.rejects(admission.look(requestOf(1)), isRefused);
+  });
+
   it('answers 503 with Retry-After while there is no room, and takes the next notice when there is', async () => {
     const api = await startApi({ maxRequests: 1 });
-    const other = api.store.newClient();
-    await other.connect();
+    const locking = api.store.newClient();
+    await locking.connect();
     try {
-      await other.query('begin; lock table notices in share mode');
+      await locking.query('begin; lock table notices in share mode');
+      const stranger = await post(api, aBody(), { headers: { authorization: 'Bearer nobody' } });
+      assert.equal(stranger.status, 401, 'strangers take no room');
       const first = post(api, aBody());
       await until(
         async () =>
@@ -65,13 +77,18 @@ describe('Admission', () => {
       );
       const second = await post(api, aBody());
       assert.deepEqual([second.status, second.headers['retry-after']], [503, '5']);
+      // Before a key is looked up: a stranger's request is refused likewise, and is an occurrence of its own.
+      const third = await post(api, aBody(), { headers: { authorization: 'Bearer nobody' } });
+      assert.equal(third.status, 503);
+      const [one, other] = [second, third].map(({ body }) => (body as { instance: string }).instance);
+      assert.notEqual(one, other);
       assert.equal((await get(api, '/v1/delay-notices')).status, 200);
-      await other.query('rollback');
+      await locking.query('rollback');
       assert.equal((await first).status, 202);
       assert.equal((await post(api, aBody())).status, 202);
       assert.equal(await countOf(api.store, 'notices'), 2);
     } finally {
-      await other.end();
+      await locking.end();
       await api.close();
     }
   });

@@ -16,6 +16,8 @@ export interface ToldPublisher extends Publisher {
   published: IntakeChunk[];
   /** Why it isn't ready; undefined if it is. */
   away: string | undefined;
+  /** Why there is no room, though it is ready; undefined if there is. */
+  full: string | undefined;
   /** Called before a chunk is confirmed; may wait, or throw. */
   before(chunk: IntakeChunk): Promise<void> | void;
 }
@@ -24,8 +26,10 @@ export function toldPublisher(): ToldPublisher {
   const publisher: ToldPublisher = {
     published: [],
     away: undefined,
+    full: undefined,
     before: () => undefined,
-    ready: () => (publisher.away === undefined ? { ok: true } : { ok: false, why: publisher.away }),
+    ready: () => okUnless(publisher.away),
+    hasRoom: () => okUnless(publisher.away ?? publisher.full),
     async publish(chunks) {
       for (const chunk of chunks) {
         await publisher.before(chunk);
@@ -35,6 +39,9 @@ export function toldPublisher(): ToldPublisher {
   };
   return publisher;
 }
+
+const okUnless = (why: string | undefined) =>
+  why === undefined ? ({ ok: true } as const) : ({ ok: false, why } as const);
 
 /** An API on a database of its own, with sellers `s-1` and `s-2`. */
 export interface Api {

@@ -24,6 +24,7 @@ describe('Posting a delay notice', () => {
   beforeEach(() => {
     api.path = 'actors';
     api.publisher.away = undefined;
+    api.publisher.full = undefined;
     api.publisher.before = () => undefined;
     api.publisher.published = [];
   });
@@ -184,6 +185,13 @@ describe('Posting a delay notice', () => {
     assert.equal(headers['retry-after'], '5');
     assert.equal((body as { type?: string }).type, '/problems/unavailable');
     assert.equal(await countOf(api.store, 'notices'), before);
+  });
+
+  it('refuses likewise while too much waits to be confirmed, and takes the next one when there is room', async () => {
+    api.publisher.full = 'RabbitMQ has yet to confirm 40,000,000 bytes';
+    assert.equal((await post(api, aBody())).status, 503);
+    api.publisher.full = undefined;
+    assert.equal((await post(api, aBody())).status, 202);
   });
 
   it('accepts on path legacy while RabbitMQ is away, and publishes nothing', async () => {

@@ -44,6 +44,12 @@ describe('The sweep', () => {
     assert.equal(await sweep(options()), 0);
   });
 
+  it('goes on while much waits to be confirmed: what was accepted comes first', async () => {
+    await leftBehind(1);
+    publisher.full = 'RabbitMQ has yet to confirm 40,000,000 bytes';
+    assert.equal(await sweep(options()), 1);
+  });
+
   it('leaves young chunks to the process that accepted them', async () => {
     await leftBehind(1);
     assert.equal(await sweep({ ...options(), olderThanMs: 30_000 }), 0);

@@ -50,6 +50,33 @@ describe('The intake', () => {
     );
   });
 
+  it('takes chunks of several notices at once, from any number on, and none of none', async () => {
+    const notices = [
+      { noticeId: aNoticeId(), path: 'actors', lane: 'bulk', chunks: [] },
+      {
+        noticeId: aNoticeId(),
+        path: 'actors',
+        lane: 'express',
+        chunks: [
+          { chunkNo: 7, chunk: '{"a":1}' },
+          { chunkNo: 8, chunk: '{}' },
+        ],
+      },
+      { noticeId: aNoticeId(), path: 'legacy', lane: 'bulk', chunks: [{ chunkNo: 0, chunk: '"\\"' }] },
+    ];
+    await transaction(store, async (tx) => {
+      await insertChunks(tx, notices);
+      await insertChunks(tx, []);
+    });
+    const rows = await store.query(
+      'select notice_id "noticeId", path, lane, chunk_no "chunkNo", chunk from intake order by path, chunk_no',
+    );
+    const expected = notices.flatMap(({ chunks, ...notice }) =>
+      chunks.map((chunk) => ({ ...notice, ...chunk })),
+    );
+    assert.deepEqual(rows, expected);
+  });
+
   it('pages through chunks of one instant without losing or repeating one', async () => {
     await aStoredNotice(['0', '1', '2', '3', '4']);
     const seen: string[] = [];

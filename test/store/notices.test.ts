@@ -51,6 +51,45 @@ describe('The notices', () => {
     assert.deepEqual(await noticesOfKeys(store, keys), [undefined, found, undefined]);
   });
 
+  it('are written by the hundred as one by one, whatever is in them', async () => {
+    const details = [undefined, '', 'null', '{}', '"', '\\', 'a\nb', "',", '주문 🌽'];
+    const notices = details.map(
+      (detail, at): NewNotice => ({
+        noticeId: aNoticeId(),
+        sellerId: at % 2 === 0 ? 's-1' : 's-2',
+        path: 'actors',
+        lane: 'bulk',
+        switchVersion: at % 2 === 0 ? null : at,
+        reason: 'ETC',
+        detail,
+        newShipDate: '2026-11-29',
+        orders: at,
+        duplicates: 0,
+        idempotencyKey: at % 3 === 0 ? undefined : `many-${at}`,
+        bodyHash: [undefined, Buffer.alloc(0), Buffer.from([0, 34, 92])][at % 3],
+        receiving: at % 4 === 0,
+      }),
+    );
+    await transaction(store, (tx) => insertNotices(tx, notices));
+    const rows = await store.query<NewNotice>(
+      `select notice_id "noticeId", seller_id "sellerId", path, lane, switch_version "switchVersion", reason, detail,
+              new_ship_date::text "newShipDate", orders, duplicates, idempotency_key "idempotencyKey",
+              body_hash "bodyHash", received_at is null receiving
+       from notices where notice_id = any($1) order by notice_id`,
+      [notices.map(({ noticeId }) => noticeId)],
+    );
+    const asStored = notices.map(({ detail = null, idempotencyKey = null, bodyHash = null, ...notice }) => ({
+      ...notice,
+      detail,
+      idempotencyKey,
+      bodyHash,
+    }));
+    assert.deepEqual(
+      rows,
+      asStored.toSorted((a, b) => (a.noticeId < b.noticeId ? -1 : 1)),
+    );
+  });
+
   it('can never share a key, even without its lock', async () => {
     const bodyHash = Buffer.alloc(32, 1);
     await stored({ idempotencyKey: 'once', bodyHash });

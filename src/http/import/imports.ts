@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
-import { uuidv7 } from 'uuidv7';
 import { InfrastructureError } from '../../pipeline/errors.ts';
 import { withLock } from '../../store/lock.ts';
 import { type AcceptedNotice, choosePath, type IntakeOptions, laneFor } from '../intake.ts';
+import { newNoticeId } from '../noticeId.ts';
 import { Problem } from '../problem.ts';
 import { createPublishing } from '../publishing.ts';
 import { textOf } from './body.ts';
@@ -103,7 +103,7 @@ export function createImports(options: ImportsOptions): Imports {
     if (running >= atOnce) throw unavailable(`${atOnce} files come in already.`);
     running++;
     try {
-      const noticeId = uuidv7();
+      const noticeId = newNoticeId();
       const idempotencyKey = request.idempotencyKey ?? noticeId;
       const name = `import ${JSON.stringify([sellerId, idempotencyKey])}`;
       const mine = await withLock(store, name, (lost) =>

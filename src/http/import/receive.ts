@@ -57,7 +57,7 @@ export async function receiveFile(upload: Upload, options: ReceiveOptions): Prom
   }
   const way: Way = known ? { path: known.header.path, lane: known.lane, switchVersion: null } : upload.way();
   const publishes = way.path === 'actors';
-  if (publishes) requireReady(options);
+  if (publishes) requireRoom(options);
 
   const reading = new AbortController();
   const signal = AbortSignal.any([upload.signal, reading.signal]);
@@ -72,8 +72,8 @@ export async function receiveFile(upload: Upload, options: ReceiveOptions): Prom
   for await (const group of readAhead(groups)) {
     try {
       await published;
-      if (publishes && safe) await untilReady(options, group.header, signal);
-      else if (publishes) requireReady(options);
+      if (publishes && safe) await untilRoom(options, group.header, signal);
+      else if (publishes) requireRoom(options);
       signal.throwIfAborted();
       await storeGroup(store, upload, way, group, safe);
     } catch (error) {
@@ -119,8 +119,8 @@ const stateOf = ({ rows, chunks, orders, duplicates, rejectedRows, hash }: Known
 });
 
 /** Refuses a notice of which nothing is stored yet if it could not be published. */
-function requireReady({ publisher, retryAfterSeconds }: ReceiveOptions): void {
-  const readiness = publisher.ready();
+function requireRoom({ publisher, retryAfterSeconds }: ReceiveOptions): void {
+  const readiness = publisher.hasRoom();
   if (readiness.ok) return;
   throw new Problem('unavailable', 'Notices cannot be passed on right now, so this file was not taken.', {
     headers: { 'retry-after': String(retryAfterSeconds) },
@@ -129,14 +129,14 @@ function requireReady({ publisher, retryAfterSeconds }: ReceiveOptions): void {
 }
 
 /** Waits until chunks can be published. What could not be is left to the sweep. */
-async function untilReady(
+async function untilRoom(
   { publisher, log }: ReceiveOptions,
   { noticeId }: NoticeHeader,
   signal: AbortSignal,
 ): Promise<void> {
   for (let waits = 0; ; waits++) {
     signal.throwIfAborted();
-    const readiness = publisher.ready();
+    const readiness = publisher.hasRoom();
     if (readiness.ok) return;
     if (waits === 0) log.warn({ noticeId, why: readiness.why }, 'an import waits until it can be published');
     // Ends early if aborted, which the next round throws.

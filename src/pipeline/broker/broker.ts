@@ -33,6 +33,8 @@ export interface Broker {
   inspect(queue: string): Promise<{ messages: number; consumers: number }>;
   /** Whether a publish would go through now. */
   ready(): Readiness;
+  /** Whether more should be taken in: it is ready, and has not too much to confirm yet. */
+  hasRoom(): Readiness;
   /** Resolves when both connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
   connected(ms: number): Promise<void>;
   close(): Promise<void>;
@@ -45,7 +47,7 @@ export interface BrokerOptions {
   name: string;
   /** How long a publish waits for a channel while the connection is being renewed, in ms. */
   publishWaitMs: number;
-  /** With more bytes published and not confirmed yet it isn't `ready`: they stay in memory. Default: no limit. */
+  /** With more bytes published and not confirmed yet there is no room: they stay in memory. Default: no limit. */
   maxUnconfirmedBytes?: number;
   log: {
     info(fields: object, message: string): void;
@@ -220,6 +222,13 @@ export function openBroker(options: BrokerOptions): Broker {
     return publishing;
   };
 
+  const ready = (): Readiness => {
+    if (fatal) return { ok: false, why: fatal.message };
+    if (blocked !== undefined) return { ok: false, why: `RabbitMQ blocks publishers: ${blocked}` };
+    if (!publishing) return { ok: false, why: 'RabbitMQ is away' };
+    return { ok: true };
+  };
+
   return {
     async publish(publication) {
       const bytes = publication.content.length;
@@ -254,16 +263,15 @@ export function openBroker(options: BrokerOptions): Broker {
 
     inspect,
 
-    ready() {
-      if (fatal) return { ok: false, why: fatal.message };
-      if (blocked !== undefined) return { ok: false, why: `RabbitMQ blocks publishers: ${blocked}` };
-      if (!publishing) return { ok: false, why: 'RabbitMQ is away' };
-      if (unconfirmedBytes > maxUnconfirmedBytes)
-        return {
-          ok: false,
-          why: `RabbitMQ has yet to confirm ${unconfirmedBytes.toLocaleString('en-US')} bytes`,
-        };
-      return { ok: true };
+    ready,
+
+    hasRoom() {
+      const readiness = ready();
+      if (!readiness.ok || unconfirmedBytes <= maxUnconfirmedBytes) return readiness;
+      return {
+        ok: false,
+        why: `RabbitMQ has yet to confirm ${unconfirmedBytes.toLocaleString('en-US')} bytes`,
+      };
     },
 
     async connected(ms) {

@@ -278,20 +278,21 @@ describe('An import that comes in', function () {
     assert.deepEqual(await storedIds(), all);
   });
 
-  it('waits while RabbitMQ is away, and goes on when it is back', async () => {
-    const started = startUpload(to, { key: 'k' });
-    await started.write(csvHeader + rows(ids(5)));
-    const { noticeId } = await started.accepted;
-    api.publisher.away = 'RabbitMQ is away';
-    await started.write(rows(ids(5, 5)));
-    started.end();
-    await aMoment();
-    assert.deepEqual(await storedIds(), ids(5), 'nothing is stored that can not be published');
-    assert.equal((await progressOf(noticeId))['state'], 'receiving');
-    api.publisher.away = undefined;
-    assert.equal((await started.whole).status, 202);
-    assert.deepEqual(publishedIds(), ids(10));
-  });
+  for (const why of ['away', 'full'] as const)
+    it(`waits while RabbitMQ is ${why}, and goes on when it is not`, async () => {
+      const started = startUpload(to, { key: 'k' });
+      await started.write(csvHeader + rows(ids(5)));
+      const { noticeId } = await started.accepted;
+      api.publisher[why] = 'told so';
+      await started.write(rows(ids(5, 5)));
+      started.end();
+      await aMoment();
+      assert.deepEqual(await storedIds(), ids(5), 'nothing is stored that can not be published');
+      assert.equal((await progressOf(noticeId))['state'], 'receiving');
+      api.publisher[why] = undefined;
+      assert.equal((await started.whole).status, 202);
+      assert.deepEqual(publishedIds(), ids(10));
+    });
 
   it('leaves what can not be published to the sweep, and goes on', async () => {
     let fails = 1;
