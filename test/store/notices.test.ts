@@ -56,7 +56,7 @@ describe('The notices', () => {
     const notices = details.map(
       (detail, at): NewNotice => ({
         noticeId: aNoticeId(),
-        sellerId: at % 2 === 0 ? 's-1' : 's-2',
+        sellerId: at % 2 === 0 ? 's-3' : 's-4',
         path: 'actors',
         lane: 'bulk',
         switchVersion: at % 2 === 0 ? null : at,
