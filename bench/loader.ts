@@ -1,4 +1,4 @@
-// Posts notices at a given rate, whatever the answers do (open loop): what is late counts from the
+// Posts notices at a given rate, each seller on a connection of his own, whatever the answers do (open loop): what is late counts from the
 // moment at which it should have been sent. A process of its own, so that the one that is measured shares no event loop.
 import { connect, type Socket } from 'node:net';
 
@@ -34,8 +34,6 @@ interface Notice {
   dueAt: number;
 }
 
-const connections = 64;
-
 process.once('message', (load: Load) => {
   void run(load).then((loaded) => {
     process.send?.(loaded, () => process.disconnect());
@@ -44,12 +42,11 @@ process.once('message', (load: Load) => {
 
 async function run(load: Load): Promise<Loaded> {
   const { hostname, port } = new URL(load.address);
-  const sockets = Array.from({ length: connections }, () => connect(Number(port), hostname).setNoDelay(true));
+  const sockets = load.apiKeys.map(() => connect(Number(port), hostname).setNoDelay(true));
   await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.once('connect', done))));
   const begin = Date.now() + 50;
   const loaded: Loaded = { notices: [], firstDueAt: begin, refused: 0 };
   let sent = 0;
-  let next = 0;
   const again: Notice[] = [];
   const isAgain = load.again ?? true;
   const isOver = () => loaded.notices.length + (isAgain ? 0 : loaded.refused) >= load.count;
@@ -85,7 +82,7 @@ async function run(load: Load): Promise<Loaded> {
       }
       const writing = new Map<Socket, string>();
       for (const notice of due) {
-        const socket = sockets[next++ % connections] as Socket;
+        const socket = sockets[notice.at % sockets.length] as Socket;
         asked.get(socket)?.push(notice);
         writing.set(socket, (writing.get(socket) ?? '') + requestOf(load, notice.at));
       }
