@@ -1,5 +1,6 @@
-// Posts notices at a given rate, each seller on a connection of his own, whatever the answers do (open loop): what is late counts from the
-// moment at which it should have been sent. A process of its own, so that the one that is measured shares no event loop.
+// Posts notices at a given rate, each seller on a connection of his own, whatever the answers do (open loop): what is
+// late counts from the moment at which it should have been sent. A process of its own, so that the one that is measured
+// shares no event loop.
 import { connect, type Socket } from 'node:net';
 
 /** What the loader is told to do. */
@@ -28,6 +29,9 @@ export interface Loaded {
   refused: number;
 }
 
+/** Beyond so many, sellers share them. */
+const mostConnections = 1_000;
+
 interface Notice {
   /** Its number, from 0. */
   at: number;
@@ -42,7 +46,9 @@ process.once('message', (load: Load) => {
 
 async function run(load: Load): Promise<Loaded> {
   const { hostname, port } = new URL(load.address);
-  const sockets = load.apiKeys.map(() => connect(Number(port), hostname).setNoDelay(true));
+  const sockets = load.apiKeys
+    .slice(0, mostConnections)
+    .map(() => connect(Number(port), hostname).setNoDelay(true));
   await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.once('connect', done))));
   const begin = Date.now() + 50;
   const loaded: Loaded = { notices: [], firstDueAt: begin, refused: 0 };
