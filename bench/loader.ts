@@ -16,7 +16,7 @@ export interface Load {
   orders?: number;
   newShipDate: string;
   perSecond: number;
-  /** Whether what was refused is posted again, after all others; default: it is. */
+  /** Whether what was refused is posted again, when `Retry-After` says so; default: it is. */
   again?: boolean;
 }
 
@@ -36,6 +36,8 @@ interface Notice {
   /** Its number, from 0. */
   at: number;
   dueAt: number;
+  /** For what was refused. */
+  notBefore?: number;
 }
 
 process.once('message', (load: Load) => {
@@ -66,9 +68,10 @@ async function run(load: Load): Promise<Loaded> {
         const notice = asked.get(socket)?.shift();
         if (notice === undefined) return reject(new Error('an answer came without a request'));
         if (status === 503) {
-          if (!/\r\nretry-after: \d/i.test(head)) return reject(new Error('a 503 came without Retry-After'));
+          const wait = /\r\nretry-after: (\d+)/i.exec(head)?.[1];
+          if (wait === undefined) return reject(new Error('a 503 came without Retry-After'));
           loaded.refused += 1;
-          if (isAgain) again.push(notice);
+          if (isAgain) again.push({ ...notice, notBefore: Date.now() + Number(wait) * 1_000 });
         } else if (status === 202) {
           const at = body.indexOf('"noticeId":"') + 12;
           loaded.notices.push([body.slice(at, at + 36), notice.dueAt, Date.now()]);
@@ -79,13 +82,14 @@ async function run(load: Load): Promise<Loaded> {
       });
     }
     const send = () => {
-      // What was refused comes again behind all others, at the same rate.
-      const should = Math.floor(((Date.now() - begin) / 1_000) * load.perSecond);
+      const now = Date.now();
+      const should = Math.min(load.count, Math.floor(((now - begin) / 1_000) * load.perSecond));
       const due: Notice[] = [];
-      for (; sent < should && (sent < load.count || again.length > 0); sent += 1) {
-        const dueAt = begin + (sent / load.perSecond) * 1_000;
-        due.push(sent < load.count ? { at: sent, dueAt } : (again.shift() as Notice));
-      }
+      for (; sent < should; sent += 1) due.push({ at: sent, dueAt: begin + (sent / load.perSecond) * 1_000 });
+      // What was refused comes again when it is told to, but no quicker than at the same rate.
+      const most = Math.ceil(load.perSecond / 1_000);
+      for (let i = 0; i < most && (again[0]?.notBefore ?? Number.POSITIVE_INFINITY) <= now; i += 1)
+        due.push(again.shift() as Notice);
       const writing = new Map<Socket, string>();
       for (const notice of due) {
         const socket = sockets[notice.at % sockets.length] as Socket;

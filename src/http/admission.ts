@@ -17,9 +17,9 @@ export interface Admission {
    * Refuses a request if there is no room for it, before anything is looked up for it: what is refused must cost next to
    * nothing. It takes no room yet: who it is isn't known, and strangers must not fill it.
    */
-  look(request: FastifyRequest): Promise<void>;
+  look(request: FastifyRequest): Problem | undefined;
   /** Lets a request in whose sender is known, until it is answered or its connection breaks; refuses it if there is no room. */
-  enter(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  enter(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
 }
 
 /**
@@ -40,12 +40,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
   // One that is alone is let in, however large.
   const isFull = (size: number) => requests > 0 && (requests >= maxRequests || bytes + size > maxBytes);
   return {
-    async look(request) {
-      if (isFull(sizeOf(request))) throw refusal;
-    },
-    async enter(request, reply) {
+    look: (request) => (isFull(sizeOf(request)) ? refusal : undefined),
+    enter(request, reply) {
       const size = sizeOf(request);
-      if (isFull(size)) throw refusal;
+      if (isFull(size)) return refusal;
       requests += 1;
       bytes += size;
       // Also where the connection breaks before there was an answer.
@@ -53,6 +51,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
         requests -= 1;
         bytes -= size;
       });
+      return undefined;
     },
   };
 }

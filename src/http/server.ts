@@ -91,14 +91,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
   });
   app.register(async (routes) => {
     const admission = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
-    routes.addHook('onRequest', async (request) => {
-      if (request.method === 'POST') await admission.look(request);
-    });
+    // Not thrown: what throws is looked at by V8, which takes a tenth of all that a refusal costs.
+    routes.addHook('onRequest', (request, _reply, done) =>
+      done(request.method === 'POST' ? admission.look(request) : undefined),
+    );
     routes.addHook('onRequest', authenticateSeller);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));
-    routes.addHook('onRequest', async (request, reply) => {
-      if (request.method === 'POST') await admission.enter(request, reply);
-    });
+    routes.addHook('onRequest', (request, reply, done) =>
+      done(request.method === 'POST' ? admission.enter(request, reply) : undefined),
+    );
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
     rejectedRowRoutes(routes, store);
