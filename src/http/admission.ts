@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.ts';
 
@@ -17,7 +18,7 @@ export interface Admission {
    * Refuses a request if there is no room for it, before anything is looked up for it: what is refused must cost next to
    * nothing. It takes no room yet: who it is isn't known, and strangers must not fill it.
    */
-  look(request: FastifyRequest): Problem | undefined;
+  look(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
   /** Lets a request in whose sender is known, until it is answered or its connection breaks; refuses it if there is no room. */
   enter(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
 }
@@ -39,11 +40,22 @@ export function createAdmission(options: AdmissionOptions): Admission {
     Math.min(Number(headers['content-length'] ?? bodyLimit), bodyLimit);
   // One that is alone is let in, however large.
   const isFull = (size: number) => requests > 0 && (requests >= maxRequests || bytes + size > maxBytes);
+  const refuse = ({ raw: { socket } }: FastifyRequest, { raw: response }: FastifyReply) => {
+    // Who sends on without waiting for answers (HTTP pipelining) is read no further until he has this one. Else refusals
+    // would pile up in memory, behind the answer to a notice of his that is under way. Not at once: Node reads on
+    // when a request is complete.
+    setImmediate(() => {
+      if (response.writableFinished || !(socket instanceof Socket)) return; // answered, or injected by a test
+      socket.pause();
+      response.once('close', () => socket.resume());
+    });
+    return refusal;
+  };
   return {
-    look: (request) => (isFull(sizeOf(request)) ? refusal : undefined),
+    look: (request, reply) => (isFull(sizeOf(request)) ? refuse(request, reply) : undefined),
     enter(request, reply) {
       const size = sizeOf(request);
-      if (isFull(size)) return refusal;
+      if (isFull(size)) return refuse(request, reply);
       requests += 1;
       bytes += size;
       // Also where the connection breaks before there was an answer.

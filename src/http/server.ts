@@ -37,7 +37,7 @@ export interface ServerOptions
   now: () => Date;
   /** Bytes of a body, at most; default 8 MiB. */
   bodyLimit?: number;
-  /** So many notices may be under way at once; default 5,000. */
+  /** So many notices may be under way at once; default 1,500. */
   maxRequests?: number;
   /** So many bytes may their bodies have, all together; default 64 MiB. */
   maxBytes?: number;
@@ -53,7 +53,7 @@ export interface ServerOptions
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
-  const { importLimit = 1024 ** 3, maxRequests = 5_000, maxBytes = 64 * 1024 * 1024 } = options;
+  const { importLimit = 1024 ** 3, maxRequests = 1_500, maxBytes = 64 * 1024 * 1024 } = options;
   const sendProblem = createSendProblem({ retryAfterSeconds });
   const app: FastifyInstance = Fastify({
     loggerInstance: log,
@@ -92,8 +92,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.register(async (routes) => {
     const admission = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
     // Not thrown: what throws is looked at by V8, which takes a tenth of all that a refusal costs.
-    routes.addHook('onRequest', (request, _reply, done) =>
-      done(request.method === 'POST' ? admission.look(request) : undefined),
+    routes.addHook('onRequest', (request, reply, done) =>
+      done(request.method === 'POST' ? admission.look(request, reply) : undefined),
     );
     routes.addHook('onRequest', authenticateSeller);
     routes.addHook('onRequest', refuseLargeBody(bodyLimit));

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
+import { connect, Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Admission, createAdmission } from '../../src/http/admission.ts';
 import { Problem } from '../../src/http/problem.ts';
 import { until } from '../support/wait.ts';
-import { aBody, countOf, get, post, startApi } from './api.ts';
+import { aBody, aMoment, countOf, get, post, startApi } from './api.ts';
 
 describe('Admission', () => {
   const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
   const requestOf = (length?: number) =>
     ({
       headers: length === undefined ? {} : { 'content-length': String(length) },
+      raw: { socket: new Socket() },
     }) as FastifyRequest;
+  const replyTo = (raw = new EventEmitter()) => ({ raw }) as unknown as FastifyReply;
   /** Comes with a body of so many bytes, or of a length that nobody told; gives what ends it. */
   async function come(admission: Admission, length?: number): Promise<() => void> {
     const raw = new EventEmitter();
-    const refusal = admission.enter(requestOf(length), { raw } as unknown as FastifyReply);
+    const refusal = admission.enter(requestOf(length), replyTo(raw));
     if (refusal) throw refusal;
     return () => raw.emit('close');
   }
@@ -57,9 +60,10 @@ describe('Admission', () => {
 
   it('takes no room for who only looks, and refuses him where there is none', async () => {
     const admission = make();
-    for (let time = 0; time < 10; time += 1) assert.equal(admission.look(requestOf(80)), undefined);
+    for (let time = 0; time < 10; time += 1)
+      assert.equal(admission.look(requestOf(80), replyTo()), undefined);
     await Promise.all([come(admission, 60), come(admission, 40)]);
-    assert(isRefused(admission.look(requestOf(1))));
+    assert(isRefused(admission.look(requestOf(1), replyTo())));
   });
 
   it('answers 503 with Retry-After while there is no room, and takes the next notice when there is', async () => {
@@ -89,6 +93,52 @@ describe('Admission', () => {
       assert.equal((await post(api, aBody())).status, 202);
       assert.equal(await countOf(api.store, 'notices'), 2);
     } finally {
+      await locking.end();
+      await api.close();
+    }
+  });
+
+  it('reads no further from who sends on without waiting for answers, and answers everything in the end', async () => {
+    const api = await startApi({ maxRequests: 1 });
+    const { port } = new URL(await api.app.listen({ host: '127.0.0.1', port: 0 }));
+    const locking = api.store.newClient();
+    await locking.connect();
+    const socket = connect(Number(port), '127.0.0.1');
+    try {
+      let came = 0;
+      api.app.server.on('request', () => {
+        came += 1;
+      });
+      let answers = '';
+      socket.on('data', (data) => {
+        answers += data.toString();
+      });
+      const statuses = () => [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+      const body = JSON.stringify(aBody());
+      const send = () =>
+        socket.write(
+          `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
+            `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        );
+      await locking.query('begin; lock table notices in share mode');
+      send();
+      await until(
+        async () =>
+          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
+        { what: 'the first one is under way' },
+      );
+      for (let time = 0; time < 30; time += 1) {
+        send();
+        await aMoment();
+      }
+      assert(came <= 3, `${came} requests were read while the first was under way`);
+      await locking.query('rollback');
+      await until(() => statuses().length === 31, { what: 'all have an answer' });
+      const [first, second, ...others] = statuses();
+      assert.deepEqual([first, second], ['202', '503']);
+      assert(others.every((status) => status === '202' || status === '503'));
+    } finally {
+      socket.destroy();
       await locking.end();
       await api.close();
     }
