@@ -1,6 +1,6 @@
-// Posts notices at a given rate, each seller on a connection of his own, whatever the answers do (open loop): what is
-// late counts from the moment at which it should have been sent. A process of its own, so that the one that is measured
-// shares no event loop.
+// Posts notices at a given rate, whatever the answers do (open loop), as wrk2 does: one request at a time on each of so many
+// connections, and what finds none free waits here. What is late counts from the moment at which it was due. A process
+// of its own, so that the one that is measured shares no event loop.
 import { connect, type Socket } from 'node:net';
 
 /** What the loader is told to do. */
@@ -16,6 +16,8 @@ export interface Load {
   orders?: number;
   newShipDate: string;
   perSecond: number;
+  /** So many connections; default 1,000. */
+  connections?: number;
   /** Whether what was refused is posted again, when `Retry-After` says so; default: it is. */
   again?: boolean;
 }
@@ -28,9 +30,6 @@ export interface Loaded {
   /** How often one was refused with 503; posted again, it counts from when it was due first. */
   refused: number;
 }
-
-/** Beyond so many, sellers share them. */
-const mostConnections = 1_000;
 
 interface Notice {
   /** Its number, from 0. */
@@ -47,26 +46,52 @@ process.once('message', (load: Load) => {
 });
 
 async function run(load: Load): Promise<Loaded> {
+  const { count, perSecond, connections = 1_000, again: isAgain = true } = load;
   const { hostname, port } = new URL(load.address);
-  const sockets = load.apiKeys
-    .slice(0, mostConnections)
-    .map(() => connect(Number(port), hostname).setNoDelay(true));
-  await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.once('connect', done))));
+  const free = await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const socket = connect(Number(port), hostname).setNoDelay(true);
+      await new Promise<void>((done, failed) => socket.once('connect', done).once('error', failed));
+      return socket;
+    }),
+  );
+  const sockets = [...free];
   const begin = Date.now() + 50;
   const loaded: Loaded = { notices: [], firstDueAt: begin, refused: 0 };
-  let sent = 0;
+  /** What was refused, in the order in which it may come again. */
   const again: Notice[] = [];
-  const isAgain = load.again ?? true;
-  const isOver = () => loaded.notices.length + (isAgain ? 0 : loaded.refused) >= load.count;
+  let sent = 0;
+  const isOver = () => loaded.notices.length + (isAgain ? 0 : loaded.refused) >= count;
+
+  /** What is to be sent now, if anything is. */
+  const next = (now: number): Notice | undefined => {
+    const [first] = again;
+    if (first?.notBefore !== undefined && first.notBefore <= now) return again.shift();
+    const dueAt = begin + (sent / perSecond) * 1_000;
+    return sent < count && dueAt <= now ? { at: sent++, dueAt } : undefined;
+  };
 
   return new Promise((resolve, reject) => {
-    const asked = new Map<Socket, Notice[]>(sockets.map((socket) => [socket, []]));
+    const asked = new Map<Socket, Notice>();
+    const send = () => {
+      const now = Date.now();
+      while (free.length > 0) {
+        const notice = next(now);
+        if (notice === undefined) return;
+        const socket = free.pop() as Socket;
+        asked.set(socket, notice);
+        socket.write(requestOf(load, notice.at));
+      }
+    };
+    const timer = setInterval(send, 1);
     for (const socket of sockets) {
       socket.on('error', reject);
       socket.on('close', () => reject(new Error('a connection to Chodang was cut')));
       onAnswers(socket, (status, head, body) => {
-        const notice = asked.get(socket)?.shift();
+        const notice = asked.get(socket);
         if (notice === undefined) return reject(new Error('an answer came without a request'));
+        asked.delete(socket);
+        free.push(socket);
         if (status === 503) {
           const wait = /\r\nretry-after: (\d+)/i.exec(head)?.[1];
           if (wait === undefined) return reject(new Error('a 503 came without Retry-After'));
@@ -77,29 +102,11 @@ async function run(load: Load): Promise<Loaded> {
           loaded.notices.push([body.slice(at, at + 36), notice.dueAt, Date.now()]);
         } else return reject(new Error(`expected 202, got ${status}: ${body}`));
         if (!isOver()) return;
+        clearInterval(timer);
         for (const each of sockets) each.removeAllListeners('close').destroy();
         resolve(loaded);
       });
     }
-    const send = () => {
-      const now = Date.now();
-      const should = Math.min(load.count, Math.floor(((now - begin) / 1_000) * load.perSecond));
-      const due: Notice[] = [];
-      for (; sent < should; sent += 1) due.push({ at: sent, dueAt: begin + (sent / load.perSecond) * 1_000 });
-      // What was refused comes again when it is told to, but no quicker than at the same rate.
-      const most = Math.ceil(load.perSecond / 1_000);
-      for (let i = 0; i < most && (again[0]?.notBefore ?? Number.POSITIVE_INFINITY) <= now; i += 1)
-        due.push(again.shift() as Notice);
-      const writing = new Map<Socket, string>();
-      for (const notice of due) {
-        const socket = sockets[notice.at % sockets.length] as Socket;
-        asked.get(socket)?.push(notice);
-        writing.set(socket, (writing.get(socket) ?? '') + requestOf(load, notice.at));
-      }
-      for (const [socket, text] of writing) socket.write(text);
-      if (!isOver()) setTimeout(send, 1);
-    };
-    send();
   });
 }
 
@@ -116,7 +123,7 @@ function requestOf({ address, apiKeys, prefix, orders = 1, newShipDate }: Load, 
   );
 }
 
-/** Reads answers off a connection on which requests are pipelined. */
+/** Reads answers off a connection. */
 function onAnswers(socket: Socket, onAnswer: (status: number, head: string, body: string) => void): void {
   let rest = '';
   socket.setEncoding('latin1');

@@ -190,6 +190,7 @@ const loadSingles = ({ address }: Subject, apiKeys: readonly string[], count: nu
     prefix: 'single',
     count,
     perSecond: singlesPerSecond,
+    connections: 100,
     newShipDate: dayIn(7),
   });
 

@@ -123,6 +123,7 @@ async function once(
       orders,
       perSecond,
       newShipDate: dayIn(7),
+      connections: 3_000, // more than may be under way
       again: false,
     });
     const during = memory.seen();

@@ -2,6 +2,9 @@ import { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.ts';
 
+/** So many refusals may wait on one connection. */
+const mostWaiting = 16;
+
 export interface AdmissionOptions {
   /** So many requests may be under way at once. */
   maxRequests: number;
@@ -40,14 +43,25 @@ export function createAdmission(options: AdmissionOptions): Admission {
     Math.min(Number(headers['content-length'] ?? bodyLimit), bodyLimit);
   // One that is alone is let in, however large.
   const isFull = (size: number) => requests > 0 && (requests >= maxRequests || bytes + size > maxBytes);
+  /** How many refusals wait on a connection, behind an answer that is under way. */
+  const waiting = new WeakMap<Socket, number>();
   const refuse = ({ raw: { socket } }: FastifyRequest, { raw: response }: FastifyReply) => {
-    // Who sends on without waiting for answers (HTTP pipelining) is read no further until he has this one. Else refusals
-    // would pile up in memory, behind the answer to a notice of his that is under way. Not at once: Node reads on
-    // when a request is complete.
+    // Who sends on without waiting for answers (HTTP pipelining) is read no further until he has this one, and cut off if
+    // he has sent many by then. Else refusals would pile up in memory. Not at once: Node reads on when a request is
+    // complete.
     setImmediate(() => {
       if (response.writableFinished || !(socket instanceof Socket)) return; // answered, or injected by a test
+      const count = (waiting.get(socket) ?? 0) + 1;
+      if (count > mostWaiting) {
+        socket.destroy();
+        return;
+      }
+      waiting.set(socket, count);
       socket.pause();
-      response.once('close', () => socket.resume());
+      response.once('close', () => {
+        waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+        socket.resume();
+      });
     });
     return refusal;
   };
