@@ -120,6 +120,7 @@ describe('whoever runs a retry, killed', function () {
       await world.spawn(undefined, ['failures']),
     ];
     const operationId = await retry(world, those(notices), { canary: 1, ratePerSecond: 15 });
+    let inHand = 0;
     // Whichever has the work: one of the two deaths hands it over.
     for (const [at, process] of processes.entries()) {
       await until(async () => ((await itemsOf(world, operationId)).resolved ?? 0) >= 8 * (at + 1), {
@@ -128,11 +129,18 @@ describe('whoever runs a retry, killed', function () {
       if (at === 1) await world.start({ parts: ['failures'] });
       process.kill('SIGKILL');
       await process.gone;
+      const [row] = await world.store.rows<[number]>(
+        `select count(*)::int from failure_operation_items
+         where operation_id = $1 and state = 'sent' and published_at is null`,
+        [operationId],
+      );
+      // Where the machine is slow, a turn sends more than one at this pace. The other may have taken one over by now.
+      inHand += (row?.[0] ?? 0) + 1;
       assert(((await itemsOf(world, operationId)).waiting ?? 0) > 0, 'it died half way');
     }
     await allSettled(operationId, notices);
     const twice = Object.values(tap.times('tms')).filter((times) => times > 1).length;
-    assert(twice <= 2, `${twice} messages were published twice: at most those in hand at a death may be`);
+    assert(twice <= inHand, `${twice} messages were published twice: ${inHand} may have been in hand at a death`);
   });
 
   it('not at all, but two of them are there: one does it all until it stops, then the other', async () => {
