@@ -48,14 +48,15 @@ process.once('message', (load: Load) => {
 async function run(load: Load): Promise<Loaded> {
   const { count, perSecond, connections = 1_000, again: isAgain = true } = load;
   const { hostname, port } = new URL(load.address);
-  const free = await Promise.all(
+  const sockets = await Promise.all(
     Array.from({ length: connections }, async () => {
       const socket = connect(Number(port), hostname).setNoDelay(true);
       await new Promise<void>((done, failed) => socket.once('connect', done).once('error', failed));
       return socket;
     }),
   );
-  const sockets = [...free];
+  // In turn: Node cuts a connection on which nothing comes for a minute.
+  const free = new Set(sockets);
   const begin = Date.now() + 50;
   const loaded: Loaded = { notices: [], firstDueAt: begin, refused: 0 };
   /** What was refused, in the order in which it may come again. */
@@ -75,10 +76,10 @@ async function run(load: Load): Promise<Loaded> {
     const asked = new Map<Socket, Notice>();
     const send = () => {
       const now = Date.now();
-      while (free.length > 0) {
+      for (const socket of free) {
         const notice = next(now);
         if (notice === undefined) return;
-        const socket = free.pop() as Socket;
+        free.delete(socket);
         asked.set(socket, notice);
         socket.write(requestOf(load, notice.at));
       }
@@ -91,7 +92,7 @@ async function run(load: Load): Promise<Loaded> {
         const notice = asked.get(socket);
         if (notice === undefined) return reject(new Error('an answer came without a request'));
         asked.delete(socket);
-        free.push(socket);
+        free.add(socket);
         if (status === 503) {
           const wait = /\r\nretry-after: (\d+)/i.exec(head)?.[1];
           if (wait === undefined) return reject(new Error('a 503 came without Retry-After'));

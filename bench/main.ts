@@ -84,6 +84,7 @@ scenario(
     number('--seconds', 'how long each lasts', 120),
     number('--offered', 'how many orders a second are offered, in lists, while the gateway is slow', 20_000),
     number('--requests', 'how many notices of one order a second are offered', 12_000),
+    new Option('--only <kind>', 'one of the two').choices(['slowGateway', 'manyRequests']),
   ],
   overload,
 );

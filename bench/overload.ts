@@ -39,10 +39,11 @@ export async function overload(options: {
   seconds: number;
   offered: number;
   requests: number;
+  only?: string | undefined;
   runs: number;
   say: (line: string) => void;
 }) {
-  const { seconds, offered, requests, runs, say } = options;
+  const { seconds, offered, requests, only, runs, say } = options;
   const kinds: Record<string, Kind> = {
     slowGateway: {
       orders: 100,
@@ -64,6 +65,7 @@ export async function overload(options: {
     const measured = new Map<string, Measured[]>();
     for (let run = 0; run <= runs; run += 1)
       for (const [name, kind] of Object.entries(kinds)) {
+        if (only !== undefined && only !== name) continue;
         const result = await once(servers, chodang, apiKeys, kind, run === 0 ? 5 : seconds);
         say(`${name}, ${run === 0 ? 'warm-up' : `run ${run}`}: ${JSON.stringify(rounded(result))}`);
         if (run === 0) continue;
