@@ -18,12 +18,10 @@ const settings = { CHODANG_ZOOKEEPER_SNAPSHOT_DIR: '' };
  * process that posts takes its share of the machine.
  *
  * Chunked it is what the scenario `burst` measures: one notice of one seller for all orders. Per order a
- * notice for each order, from many sellers, posted by the process that does so for `singles`, but with room for all.
+ * notice for each order, from many sellers, posted by the process that does so for `singles`.
  */
 export const chodang: Contestant = async (servers, apiKeys, mode) => {
-  // There is room for all notices, as there is in the queues of the others: turning them away, to be posted again, would
-  // cost a third of what is measured.
-  const subject = await servers.startChodang({ env: { ...settings, CHODANG_HTTP_MAX_REQUESTS: '100000' } });
+  const subject = await servers.startChodang({ env: settings });
   return {
     async settle(prefix, count) {
       if (mode === 'chunked')

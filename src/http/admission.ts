@@ -18,8 +18,8 @@ export interface AdmissionOptions {
 
 export interface Admission {
   /**
-   * Refuses a request if there is no room for it, before anything is looked up for it: what is refused must cost next to
-   * nothing. It takes no room yet: who it is isn't known, and strangers must not fill it.
+   * Refuses a request if there is no room for it, before anything is looked up for it: refusing must not take the
+   * time of those who were let in. It takes no room yet: who it is isn't known, and strangers must not fill it.
    */
   look(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
   /** Lets a request in whose sender is known, until it is answered or its connection breaks; refuses it if there is no room. */
