@@ -140,7 +140,10 @@ describe('whoever runs a retry, killed', function () {
     }
     await allSettled(operationId, notices);
     const twice = Object.values(tap.times('tms')).filter((times) => times > 1).length;
-    assert(twice <= inHand, `${twice} messages were published twice: ${inHand} may have been in hand at a death`);
+    assert(
+      twice <= inHand,
+      `${twice} messages were published twice: ${inHand} may have been in hand at a death`,
+    );
   });
 
   it('not at all, but two of them are there: one does it all until it stops, then the other', async () => {
