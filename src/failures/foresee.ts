@@ -5,7 +5,7 @@ import { isStorable } from '../store/batch.ts';
 import { tellLeft } from '../store/failureOperations.ts';
 import type { RecordedFailure } from '../store/failures.ts';
 import { failedFromOf, type LedgerState, readOrders } from '../store/ledger.ts';
-import type { Sql } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { unreadable } from './check.ts';
 
 /** What would become of one failure if it were retried now. */
@@ -37,7 +37,7 @@ export interface ForeseeOptions {
  * has come, so this may be outdated by then.
  */
 export async function foresee(
-  db: Sql,
+  db: Store,
   failures: readonly RecordedFailure[],
   { limits, today, path }: ForeseeOptions,
 ): Promise<Foreseen[]> {

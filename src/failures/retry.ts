@@ -93,7 +93,7 @@ async function checkForLegacy(db: Sql, failures: readonly RecordedFailure[]): Pr
  * Tells what `retryFailures` would do, for each failure that is chosen, a page at a time; nothing is changed.
  */
 export async function* foreseeRetry(
-  db: Sql,
+  db: Store,
   { limits, today }: Pick<RetrySettings, 'limits' | 'today'>,
   { choice, path }: { choice: Choice; path: 'legacy' | null },
 ): AsyncGenerator<Foreseen[]> {

@@ -1,4 +1,4 @@
-import type { Sql } from './store.ts';
+import { type Prepared, type Sql, type Store, transaction } from './store.ts';
 
 /** One order of one notice. */
 export interface OrderKey {
@@ -80,7 +80,19 @@ export const selectColumns = (columns: readonly string[]) =>
  * object of every row and a string of every value.
  */
 export async function readColumns(db: Sql, sql: string, values: readonly unknown[]): Promise<string[][]> {
-  const [row = []] = await db.rows<(string | null)[]>(sql, values);
+  return columnsOf(await db.rows(sql, values));
+}
+
+/** The same for a batch of keys, in a transaction of its own: see `Prepared`. */
+export async function lookUpColumns(
+  store: Store,
+  statement: Prepared,
+  values: readonly unknown[],
+): Promise<string[][]> {
+  return columnsOf(await transaction(store, (tx) => tx.last(statement, values)));
+}
+
+function columnsOf([row = []]: (string | null)[][]): string[][] {
   const columns = row.map((column) => (column === null ? [] : column.split(separator)));
   if (columns.some(({ length }) => length !== columns[0]?.length))
     throw new Error('a value holds the character that keeps the values of a column apart');

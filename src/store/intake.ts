@@ -36,21 +36,24 @@ export async function insertChunks(tx: Tx, notices: readonly ChunksOfNotice[]): 
     chunks.map(({ chunkNo, chunk }) => ({ chunkNo, chunk, notice: at + 1 })),
   );
   if (all.length === 0) return;
-  await tx.query(
-    `insert into intake (notice_id, path, lane, chunk_no, chunk)
-     select ($1::uuid[])[c.notice], ($2::text[])[c.notice], ($3::text[])[c.notice], c.chunk_no, c.chunk
-     from rows from (unnest($4::int[]), unnest($5::int[]), string_to_table($6, E'\\n'))
-       as c (notice, chunk_no, chunk)`,
-    [
-      column(notices, ({ noticeId }) => noticeId),
-      column(notices, ({ path }) => path),
-      column(notices, ({ lane }) => lane),
-      column(all, ({ notice }) => notice),
-      column(all, ({ chunkNo }) => chunkNo),
-      all.map(({ chunk }) => chunk).join('\n'),
-    ],
-  );
+  await tx.query(insert, [
+    column(notices, ({ noticeId }) => noticeId),
+    column(notices, ({ path }) => path),
+    column(notices, ({ lane }) => lane),
+    column(all, ({ notice }) => notice),
+    column(all, ({ chunkNo }) => chunkNo),
+    all.map(({ chunk }) => chunk).join('\n'),
+  ]);
 }
+
+const insert = {
+  name: 'insert_chunks',
+  text: `
+    insert into intake (notice_id, path, lane, chunk_no, chunk)
+    select ($1::uuid[])[c.notice], ($2::text[])[c.notice], ($3::text[])[c.notice], c.chunk_no, c.chunk
+    from rows from (unnest($4::int[]), unnest($5::int[]), string_to_table($6, E'\\n'))
+      as c (notice, chunk_no, chunk)`,
+};
 
 /**
  * Marks chunks as done: RabbitMQ has confirmed them. Marking twice is no harm.
@@ -70,7 +73,7 @@ export async function markChunksDone(db: Sql, chunks: readonly ChunkKey[]): Prom
      update intake set done_at = now()
      from confirmed
      where intake.notice_id = confirmed.notice_id and intake.chunk_no = confirmed.chunk_no`,
-    [chunks.map((c) => c.noticeId), chunks.map((c) => c.chunkNo)],
+    [column(chunks, ({ noticeId }) => noticeId), column(chunks, ({ chunkNo }) => chunkNo)],
   );
 }
 

@@ -1,7 +1,15 @@
 import type { RejectReason, ShipDate, WantedDelay } from '../rules/notice.ts';
 import type { Order, OrderStatus } from '../rules/order.ts';
-import { batchOf, column, keyColumns, type OrderKey, readColumns, selectColumns } from './batch.ts';
-import type { Sql, Tx } from './store.ts';
+import {
+  batchOf,
+  column,
+  keyColumns,
+  lookUpColumns,
+  type OrderKey,
+  readColumns,
+  selectColumns,
+} from './batch.ts';
+import type { Sql, Store, Tx } from './store.ts';
 
 /** What became of one order of one notice. `delayed` is the only state in which there is still work to do. */
 export type LedgerState = 'rejected' | 'delayed' | 'notified' | 'undeliverable' | 'unconfirmed' | 'failed';
@@ -37,12 +45,12 @@ const read = (from: string, lock: string) => `
 // The rows are locked as the loop comes to them: in this order, the same in every process, so that two batches
 // over the same orders queue up and never deadlock.
 const sorted = `(select * from ${batchOf()} k order by seller_id collate "C", order_id collate "C")`;
-const readOnly = read(batchOf(), 'offset 0');
+const readOnly = { name: 'read_orders', text: read(batchOf(), 'offset 0') };
 const readAndLock = read(sorted, 'for update');
 
 /** Reads orders and their ledger rows; one answer per key, in the order of the keys. */
-export async function readOrders(db: Sql, keys: readonly OrderKey[]): Promise<Found[]> {
-  return found(keys, await readColumns(db, readOnly, keyColumns(keys)));
+export async function readOrders(store: Store, keys: readonly OrderKey[]): Promise<Found[]> {
+  return found(keys, await lookUpColumns(store, readOnly, keyColumns(keys)));
 }
 
 /**

@@ -37,32 +37,35 @@ export interface NewNotice {
 /** Writes notices, whatever their number, in one statement; call it in the transaction that writes their chunks. */
 export async function insertNotices(tx: Tx, notices: readonly NewNotice[]): Promise<void> {
   if (notices.length === 0) return;
-  await tx.query(
-    `insert into notices (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
-                          duplicates, idempotency_key, body_hash, received_at)
-     select notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
-            duplicates, idempotency_key, decode(body_hash, 'hex'), case when receiving then null else now() end
-     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::date[],
-                 $9::int[], $10::int[], $11::text[], $12::text[], $13::bool[])
-       as n (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
-             duplicates, idempotency_key, body_hash, receiving)`,
-    [
-      column(notices, ({ noticeId }) => noticeId),
-      column(notices, ({ sellerId }) => sellerId),
-      column(notices, ({ path }) => path),
-      column(notices, ({ lane }) => lane),
-      column(notices, ({ switchVersion }) => switchVersion),
-      column(notices, ({ reason }) => reason),
-      column(notices, ({ detail }) => detail),
-      column(notices, ({ newShipDate }) => newShipDate),
-      column(notices, ({ orders }) => orders),
-      column(notices, ({ duplicates }) => duplicates),
-      column(notices, ({ idempotencyKey }) => idempotencyKey),
-      column(notices, ({ bodyHash }) => bodyHash?.toString('hex')),
-      column(notices, ({ receiving }) => (receiving ? 't' : undefined)),
-    ],
-  );
+  await tx.query(insert, [
+    column(notices, ({ noticeId }) => noticeId),
+    column(notices, ({ sellerId }) => sellerId),
+    column(notices, ({ path }) => path),
+    column(notices, ({ lane }) => lane),
+    column(notices, ({ switchVersion }) => switchVersion),
+    column(notices, ({ reason }) => reason),
+    column(notices, ({ detail }) => detail),
+    column(notices, ({ newShipDate }) => newShipDate),
+    column(notices, ({ orders }) => orders),
+    column(notices, ({ duplicates }) => duplicates),
+    column(notices, ({ idempotencyKey }) => idempotencyKey),
+    column(notices, ({ bodyHash }) => bodyHash?.toString('hex')),
+    column(notices, ({ receiving }) => (receiving ? 't' : undefined)),
+  ]);
 }
+
+const insert = {
+  name: 'insert_notices',
+  text: `
+    insert into notices (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+                         duplicates, idempotency_key, body_hash, received_at)
+    select notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+           duplicates, idempotency_key, decode(body_hash, 'hex'), case when receiving then null else now() end
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::date[],
+                $9::int[], $10::int[], $11::text[], $12::text[], $13::bool[])
+      as n (notice_id, seller_id, path, lane, switch_version, reason, detail, new_ship_date, orders,
+            duplicates, idempotency_key, body_hash, receiving)`,
+};
 
 /** How far a notice is, as the ledger has it. */
 export interface NoticeProgress {

@@ -1,8 +1,8 @@
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
 import type { Order } from '../rules/order.ts';
-import { batchOf, column, keyColumns, type OrderKey, plain, readColumns, selectColumns } from './batch.ts';
+import { batchOf, column, keyColumns, lookUpColumns, type OrderKey, plain, selectColumns } from './batch.ts';
 import type { LedgerState } from './ledger.ts';
-import { type Sql, type Store, transaction } from './store.ts';
+import { type Store, transaction } from './store.ts';
 
 /** What the ledger says of a delay that a customer is to be told of. */
 export interface ToSend {
@@ -36,7 +36,9 @@ export interface Ending extends OrderKey {
   rejectReason?: RejectReason;
 }
 
-const read = `
+const read = {
+  name: 'read_to_send',
+  text: `
   ${selectColumns([
     'k.i',
     'l.state',
@@ -61,7 +63,8 @@ const read = `
   ) l on true
   left join lateral (
     select * from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id offset 0
-  ) o on true`;
+  ) o on true`,
+};
 
 /**
  * Reads what there is to send; one answer per key, in their order, undefined where the ledger has no row.
@@ -69,12 +72,12 @@ const read = `
  * `withAges` asks for the age of each row too.
  */
 export async function readToSend(
-  db: Sql,
+  store: Store,
   keys: readonly OrderKey[],
   { withAges = false } = {},
 ): Promise<(ToSend | undefined)[]> {
   const all = keys.map((): ToSend | undefined => undefined);
-  const columns = await readColumns(db, read, [...keyColumns(keys), withAges]);
+  const columns = await lookUpColumns(store, read, [...keyColumns(keys), withAges]);
   const [places = [], states, tids, xmins, oldShipDates, newShipDates, ages, sendings, ...ofOrders] = columns;
   const [statuses, lastNoticeIds, names, phones, locales, products] = ofOrders;
   places.forEach((place, at) => {

@@ -11,14 +11,29 @@ export interface Sql {
   rows<Row extends unknown[]>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
+/**
+ * A statement that each connection plans once and keeps: planning takes longer than a small batch itself. Only for a
+ * transaction, in which no plan reads a whole table: one made while that was empty would go on to.
+ */
+export interface Prepared {
+  /** Of this statement only, 63 bytes at most. */
+  readonly name: string;
+  readonly text: string;
+}
+
 /** An open transaction; only good inside the function it was given to. */
 export interface Tx extends Sql {
   readonly inTransaction: true;
+  query<Row extends QueryResultRow>(
+    statement: string | Prepared,
+    values?: readonly unknown[],
+  ): Promise<Row[]>;
+  rows<Row extends unknown[]>(statement: string | Prepared, values?: readonly unknown[]): Promise<Row[]>;
   /**
    * Runs the last statement and commits in the same round trip; should it fail, all is rolled back. Whatever speaks
    * against committing has to make the statement itself fail: see `all_of` in migrations/.
    */
-  last<Row extends unknown[]>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  last<Row extends unknown[]>(statement: string | Prepared, values?: readonly unknown[]): Promise<Row[]>;
 }
 
 /** Postgres, as the rest of the program sees it. */
@@ -144,8 +159,8 @@ async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
   const tx: Tx = {
     inTransaction: true,
     ...sql,
-    last(text, values) {
-      const rows = sql.rows<never>(text, values);
+    last(statement, values) {
+      const rows = sql.rows<never>(statement, values);
       // Where the statement fails, this one rolls back, and is answered without an error. Waited for below; but nobody
       // does if `work` throws.
       committing = commit();
@@ -171,15 +186,19 @@ async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
   }
 }
 
-type Query = { text: string; values: unknown[]; rowMode?: 'array' };
+type Query = { name?: string; text: string; values: unknown[]; rowMode?: 'array' };
 
-/** No statement gets a name: it is planned anew each time, for the arrays it comes with. */
-function sqlOver(run: (query: Query) => Promise<{ rows: unknown[] }>): Sql {
+/** A statement without a name is planned anew each time, for the values it comes with. */
+function sqlOver(run: (query: Query) => Promise<{ rows: unknown[] }>): Pick<Tx, 'query' | 'rows'> {
+  const named = (statement: string | Prepared) =>
+    typeof statement === 'string' ? { text: statement } : statement;
   return {
-    query: async <Row extends QueryResultRow>(text: string, values: readonly unknown[] = []) =>
-      (await run({ text, values: [...values] })).rows as Row[],
-    rows: async <Row extends unknown[]>(text: string, values: readonly unknown[] = []) =>
-      (await run({ text, values: [...values], rowMode: 'array' })).rows as Row[],
+    query: async <Row extends QueryResultRow>(
+      statement: string | Prepared,
+      values: readonly unknown[] = [],
+    ) => (await run({ ...named(statement), values: [...values] })).rows as Row[],
+    rows: async <Row extends unknown[]>(statement: string | Prepared, values: readonly unknown[] = []) =>
+      (await run({ ...named(statement), values: [...values], rowMode: 'array' })).rows as Row[],
   };
 }
 
