@@ -1,4 +1,5 @@
-import { Socket } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.ts';
 
@@ -46,24 +47,26 @@ export function createAdmission(options: AdmissionOptions): Admission {
   /** How many refusals wait on a connection, behind an answer that is under way. */
   const waiting = new WeakMap<Socket, number>();
   const refuse = ({ raw: { socket } }: FastifyRequest, { raw: response }: FastifyReply) => {
-    // Who sends on without waiting for answers (HTTP pipelining) is read no further until he has this one, and cut off if
-    // he has sent many by then. Else refusals would pile up in memory. Not at once: Node reads on when a request is
-    // complete.
-    setImmediate(() => {
-      if (response.writableFinished || !(socket instanceof Socket)) return; // answered, or injected by a test
-      const count = (waiting.get(socket) ?? 0) + 1;
-      if (count > mostWaiting) {
-        socket.destroy();
-        return;
-      }
-      waiting.set(socket, count);
-      socket.pause();
-      response.once('close', () => {
-        waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
-        socket.resume();
-      });
-    });
+    // Node gives a response its socket when it is its turn: this one stands behind another.
+    if (response.socket === null) setImmediate(holdUp, socket, response);
     return refusal;
+  };
+  // Who sends on without waiting for answers (HTTP pipelining) is read no further until he has this one, and cut off if
+  // he has sent many by then. Else refusals would pile up in memory. Called a turn later: Node reads on when a request
+  // is complete.
+  const holdUp = (socket: Socket, response: ServerResponse) => {
+    if (response.writableFinished) return;
+    const count = (waiting.get(socket) ?? 0) + 1;
+    if (count > mostWaiting) {
+      socket.destroy();
+      return;
+    }
+    waiting.set(socket, count);
+    socket.pause();
+    response.once('close', () => {
+      waiting.set(socket, (waiting.get(socket) ?? 1) - 1);
+      socket.resume();
+    });
   };
   return {
     look: (request, reply) => (isFull(sizeOf(request)) ? refuse(request, reply) : undefined),

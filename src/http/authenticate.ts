@@ -1,5 +1,5 @@
 import { hash as hashOf } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Operator } from '../store/operators.ts';
 import { Problem } from './problem.ts';
 
@@ -28,12 +28,10 @@ export interface AuthenticateOptions<Holder> {
 /**
  * Makes the hook that tells whose request it is by its `Authorization: Bearer <key>`, before the body is read.
  *
- * Throws the problem `unauthorized` if there is no key or nobody has it. Keys that nobody has are not
+ * Answers with the problem `unauthorized` if there is no key or nobody has it. Keys that nobody has are not
  * remembered: a new one works at once, and guesses can't push good ones out. Only hashes stay in memory.
  */
-export function createAuthenticate<Holder>(
-  options: AuthenticateOptions<Holder>,
-): (request: FastifyRequest) => Promise<void> {
+export function createAuthenticate<Holder>(options: AuthenticateOptions<Holder>): onRequestHookHandler {
   const { holderOf, welcome, cacheMs = 10_000, maxCached = 10_000 } = options;
   const known = new Map<string, { holder: Holder; until: number }>();
   /** What is being looked up: requests that come with one key meanwhile share the answer. */
@@ -44,8 +42,16 @@ export function createAuthenticate<Holder>(
     return running;
   };
 
-  return async (request) => {
+  const remember = (hash: string, holder: Holder, until: number) => {
+    known.set(hash, { holder, until });
+    const oldest = known.keys().next().value;
+    if (known.size > maxCached && oldest !== undefined) known.delete(oldest);
+  };
+
+  // With a callback: a promise would take each request some turns more, and few have to wait for anything.
+  return (request, _reply, done) => {
     const key = bearerOf(request.headers.authorization);
+    if (key instanceof Problem) return done(key);
     const hash = hashOf('sha256', key, 'base64');
     const now = options.now().getTime();
     const cached = known.get(hash);
@@ -53,24 +59,24 @@ export function createAuthenticate<Holder>(
     if (cached !== undefined && cached.until > now) {
       known.set(hash, cached);
       welcome(request, cached.holder);
-      return;
+      return done();
     }
-    const holder = await lookUp(hash, key);
-    if (holder === undefined)
-      throw unauthorized('The API key is not known, or was revoked.', 'invalid_token');
-    known.set(hash, { holder, until: now + cacheMs });
-    const oldest = known.keys().next().value;
-    if (known.size > maxCached && oldest !== undefined) known.delete(oldest);
-    welcome(request, holder);
+    lookUp(hash, key).then((holder) => {
+      if (holder === undefined)
+        return done(unauthorized('The API key is not known, or was revoked.', 'invalid_token'));
+      remember(hash, holder, now + cacheMs);
+      welcome(request, holder);
+      done();
+    }, done);
   };
 }
 
-function bearerOf(header: string | undefined): string {
-  if (header === undefined) throw unauthorized('There is no header Authorization.');
-  const key = /^Bearer +([\x21-\x7e]{1,500})$/i.exec(header)?.[1];
-  if (key === undefined)
-    throw unauthorized('The header Authorization does not read "Bearer <api key>".', 'invalid_request');
-  return key;
+function bearerOf(header: string | undefined): string | Problem {
+  if (header === undefined) return unauthorized('There is no header Authorization.');
+  return (
+    /^Bearer +([\x21-\x7e]{1,500})$/i.exec(header)?.[1] ??
+    unauthorized('The header Authorization does not read "Bearer <api key>".', 'invalid_request')
+  );
 }
 
 function unauthorized(detail: string, error?: string): Problem {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import { Problem } from './problem.ts';
 
 /**
@@ -31,13 +31,15 @@ function parseJson(body: Buffer): unknown {
 }
 
 /** Makes the hook that refuses a body which says it is larger than `bodyLimit` bytes before any of it is read. */
-export function refuseLargeBody(bodyLimit: number): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
+export function refuseLargeBody(bodyLimit: number): onRequestHookHandler {
+  return (request, _reply, done) => {
     const length = Number(request.headers['content-length'] ?? 0);
-    if (length > bodyLimit)
-      throw new Problem(
+    if (length <= bodyLimit) return done();
+    done(
+      new Problem(
         'body-too-large',
         `The body has ${length.toLocaleString('en-US')} bytes; at most ${bodyLimit.toLocaleString('en-US')} are read here. Split the notice into several.`,
-      );
+      ),
+    );
   };
 }

@@ -32,14 +32,14 @@ export type SendProblem = (error: unknown, request: FastifyRequest, reply: Fasti
 export function createSendProblem({ retryAfterSeconds }: { retryAfterSeconds: number }): SendProblem {
   const unavailable = new Map<string, { refused: number; saidAt: number }>();
 
-  const say = (error: unknown, problem: Problem, { log, sellerId }: FastifyRequest) => {
-    if (problem.status < 500) return log.info({ problem: problem.type, sellerId }, problem.message);
-    if (problem.type !== 'unavailable') return log.error({ err: error, sellerId }, problem.message);
+  const say = (error: unknown, problem: Problem, { log, id: reqId, sellerId }: FastifyRequest) => {
+    if (problem.status < 500) return log.info({ reqId, problem: problem.type, sellerId }, problem.message);
+    if (problem.type !== 'unavailable') return log.error({ reqId, err: error, sellerId }, problem.message);
     const now = performance.now();
     const { refused, saidAt } = unavailable.get(problem.message) ?? { refused: 0, saidAt: -sayAgainAfterMs };
     const isDue = now - saidAt >= sayAgainAfterMs;
     unavailable.set(problem.message, isDue ? { refused: 0, saidAt: now } : { refused: refused + 1, saidAt });
-    if (isDue) log.error({ err: error, sellerId, refused: refused + 1 }, problem.message);
+    if (isDue) log.error({ reqId, err: error, sellerId, refused: refused + 1 }, problem.message);
   };
 
   return (error, request, reply) => {

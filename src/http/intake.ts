@@ -127,8 +127,9 @@ export function createIntake(options: IntakeOptions): Intake {
 
   return {
     async accept(request) {
-      const notice = noticeFrom(request, options);
-      const chunks = chunksOf(notice, request, chunkSize);
+      const orderIds = distinct(request.orderIds);
+      const notice = noticeFrom(request, orderIds.length, options);
+      const chunks = chunksOf(notice, { orderIds, traceparent: request.traceparent }, chunkSize);
       const { noticeId, path, orders, duplicates } = await groups.add({ ...notice, chunks });
       if (noticeId === notice.noticeId) {
         const { sellerId, lane } = notice;
@@ -140,11 +141,12 @@ export function createIntake(options: IntakeOptions): Intake {
   };
 }
 
+const distinct = (orderIds: readonly string[]) => (orderIds.length === 1 ? orderIds : [...new Set(orderIds)]);
+
 /** Gives a request its id, path and lane, for life. */
-function noticeFrom(request: NoticeRequest, options: IntakeOptions): NewNotice {
+function noticeFrom(request: NoticeRequest, orders: number, options: IntakeOptions): NewNotice {
   const { sellerId, reason, detail, newShipDate, idempotencyKey } = request;
   const noticeId = newNoticeId();
-  const orders = new Set(request.orderIds).size;
   return {
     noticeId,
     sellerId,
@@ -181,24 +183,21 @@ export function laneFor(lanes: IntakeOptions['lanes'], orders: number): string {
   );
 }
 
-function chunksOf(notice: NewNotice, request: NoticeRequest, chunkSize: number): IntakeChunk[] {
+/** Writes the header once, however many chunks carry it. */
+function chunksOf(
+  notice: NewNotice,
+  { orderIds, traceparent }: { orderIds: readonly string[]; traceparent: string | undefined },
+  chunkSize: number,
+): IntakeChunk[] {
   const { noticeId, sellerId, path, lane, reason, detail, newShipDate } = notice;
-  const { traceparent } = request;
-  const header: NoticeHeader = {
-    noticeId,
-    sellerId,
-    path,
-    reason,
-    ...(detail === undefined ? {} : { detail }),
-    newShipDate,
-    ...(traceparent === undefined ? {} : { traceparent }),
-  };
-  const items = Array.from(new Set(request.orderIds), (orderId): NoticeOrder => ({ orderId }));
+  // JSON leaves out what is undefined.
+  const written = { noticeId, sellerId, path, reason, detail, newShipDate, traceparent };
+  const header = JSON.stringify(written satisfies Record<keyof NoticeHeader, string | undefined>);
   const chunks: IntakeChunk[] = [];
-  for (let at = 0; at < items.length; at += chunkSize) {
-    const chunk = JSON.stringify({ header, items: items.slice(at, at + chunkSize) });
-    const orders = Math.min(chunkSize, items.length - at);
-    chunks.push({ noticeId, chunkNo: chunks.length, lane, chunk, orders });
+  for (let at = 0; at < orderIds.length; at += chunkSize) {
+    const items = orderIds.slice(at, at + chunkSize).map((orderId): NoticeOrder => ({ orderId }));
+    const chunk = `{"header":${header},"items":${JSON.stringify(items)}}`;
+    chunks.push({ noticeId, chunkNo: chunks.length, lane, chunk, orders: items.length });
   }
   return chunks;
 }

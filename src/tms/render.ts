@@ -62,7 +62,7 @@ interface Begun {
   readonly standIns: ReadonlyMap<string, string>;
   readonly lines: readonly TemplateLine[];
   /** What differs from notice to notice. */
-  readonly values: Values;
+  readonly values: Readonly<Record<Exclude<TemplateVariable, (typeof ofOrder)[number]>, string>>;
   /**
    * The lines as one, all filled in but what differs from order to order; for an order of which nothing is empty.
    * Made for the second notification: a notice of one order is done without.
@@ -107,7 +107,9 @@ function begin(templates: Templates, told: Told): Begun {
 
 /** Writes the first notification of what was begun. */
 function write(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
-  const values = { ...begun.values, ...valuesOfOrder(begun, variables) };
+  const { seller, oldDate, newDate, detail } = begun.values;
+  const { customer, product, order } = valuesOfOrder(begun, variables);
+  const values = { seller, oldDate, newDate, detail, customer, product, order };
   return { template: begun.template, text: writtenLines(begun, values) };
 }
 
@@ -134,7 +136,8 @@ function writtenLines({ lines }: Begun, values: Values): string {
   return left.map((line) => fill(line, values)).join('\n');
 }
 
-function wholeOf({ lines, values }: Begun): TemplateLine {
+function wholeOf({ lines, values: known }: Begun): TemplateLine {
+  const values: Values = known;
   const filled = lines.flatMap((line) => {
     const parts = line.map((part) => (typeof part === 'string' ? part : (values[part.variable] ?? part)));
     return parts.includes('') ? [] : [parts];

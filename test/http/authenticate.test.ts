@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createAuthenticate } from '../../src/http/authenticate.ts';
 
 describe('Authentication', () => {
@@ -32,7 +32,11 @@ describe('Authentication', () => {
       headers: { authorization: `Bearer ${key}` },
       sellerId: '',
     } as unknown as FastifyRequest;
-    await authenticate(request);
+    await new Promise<void>((resolve, reject) => {
+      authenticate.call({} as FastifyInstance, request, {} as FastifyReply, (error?: Error) =>
+        error === undefined ? resolve() : reject(error),
+      );
+    });
     return request.sellerId;
   };
 
