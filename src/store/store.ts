@@ -188,10 +188,11 @@ async function once<T>(store: Store, work: (tx: Tx) => Promise<T>): Promise<T> {
 
 type Query = { name?: string; text: string; values: unknown[]; rowMode?: 'array' };
 
+const named = (statement: string | Prepared) =>
+  typeof statement === 'string' ? { text: statement } : statement;
+
 /** A statement without a name is planned anew each time, for the values it comes with. */
 function sqlOver(run: (query: Query) => Promise<{ rows: unknown[] }>): Pick<Tx, 'query' | 'rows'> {
-  const named = (statement: string | Prepared) =>
-    typeof statement === 'string' ? { text: statement } : statement;
   return {
     query: async <Row extends QueryResultRow>(
       statement: string | Prepared,
