@@ -13,8 +13,11 @@ import { createPublishing, type Publisher } from './publishing.ts';
 /** How notices may travel. Another variant of the switch is treated like its fallback. */
 const paths: readonly string[] = ['legacy', 'actors'];
 
-/** How many notices, and orders, go into the database at once, and how many such transactions run at once. */
-const groupLimits = { maxItems: 500, maxSize: 5_000, inFlight: 3 };
+/**
+ * How many notices, and orders, go into the database at once. One such transaction of a lane runs at a time: more make
+ * smaller groups, each of which costs the steps a batch.
+ */
+const groupLimits = { maxItems: 500, maxSize: 5_000, inFlight: 1 };
 
 export interface IntakeOptions {
   store: Store;
@@ -75,11 +78,13 @@ type Posted = NewNotice & { chunks: readonly IntakeChunk[] };
 export function createIntake(options: IntakeOptions): Intake {
   const { store, publisher, log, chunkSize = 500, retryAfterSeconds = 5 } = options;
   const publishing = createPublishing({ store, publisher, log, chunkSize });
-  const groups = createGroups<Posted, AcceptedNotice>({
-    run: write,
-    sizeOf: ({ orders }) => orders,
-    ...groupLimits,
-  });
+  // Each lane has its own: a small notice must not wait until a large one is stored.
+  const groups = new Map(
+    Object.keys(options.lanes).map((lane) => [
+      lane,
+      createGroups<Posted, AcceptedNotice>({ run: write, sizeOf: ({ orders }) => orders, ...groupLimits }),
+    ]),
+  );
 
   /** Writes notices in one transaction; should one of them be refused by Postgres, each in one of its own. */
   async function write(notices: readonly Posted[]): Promise<(AcceptedNotice | Error)[]> {
@@ -130,7 +135,9 @@ export function createIntake(options: IntakeOptions): Intake {
       const orderIds = distinct(request.orderIds);
       const notice = noticeFrom(request, orderIds.length, options);
       const chunks = chunksOf(notice, { orderIds, traceparent: request.traceparent }, chunkSize);
-      const { noticeId, path, orders, duplicates } = await groups.add({ ...notice, chunks });
+      const group = groups.get(notice.lane);
+      if (group === undefined) throw new Error(`There is no lane ${notice.lane}.`);
+      const { noticeId, path, orders, duplicates } = await group.add({ ...notice, chunks });
       if (noticeId === notice.noticeId) {
         const { sellerId, lane } = notice;
         log.info({ noticeId, sellerId, path, lane, orders, duplicates }, 'notice accepted');

@@ -110,6 +110,35 @@ describe('Posting a delay notice', () => {
     assert.equal(await laneOf(someIds(101)), 'bulk');
   });
 
+  it('stores a small notice while a large one is being stored', async () => {
+    const other = api.store.newClient();
+    await other.connect();
+    try {
+      await other.query(
+        `begin; insert into notices (notice_id, seller_id, path, lane, reason, new_ship_date, orders, duplicates,
+                                     idempotency_key, body_hash)
+         values (gen_random_uuid(), 's-1', 'actors', 'bulk', 'WEATHER', '2026-11-29', 1, 0, 'held', '')`,
+      );
+      let isLargeStored = false;
+      const large = accepted(aBody({ orderIds: someIds(101) }), {
+        headers: { 'idempotency-key': 'held' },
+      }).then(() => {
+        isLargeStored = true;
+      });
+      await until(
+        async () =>
+          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
+        { what: 'the large one waits for the other with its key' },
+      );
+      await accepted(aBody());
+      assert.equal(isLargeStored, false);
+      await other.query('rollback');
+      await large;
+    } finally {
+      await other.end();
+    }
+  });
+
   it('takes the longest ids and details there may be, counted in characters', async () => {
     await accepted(aBody({ detail: '🌽'.repeat(300), orderIds: ['🌽'.repeat(100), ' '] }));
   });
