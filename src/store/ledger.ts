@@ -36,7 +36,8 @@ const read = (from: string, lock: string) => `
   ${selectColumns(['k.i', 'l.state', 'o.status', 'o.promised_ship_date', 'o.expected_ship_date', 'o.delay_count', 'o.last_notice_id', 'o.version'])}
   from ${from} k
   left join lateral (
-    select *, xmin as version from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id ${lock}
+    select status, promised_ship_date, expected_ship_date, delay_count, last_notice_id, xmin as version
+    from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id ${lock}
   ) o on true
   left join lateral (
     select l.state from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0

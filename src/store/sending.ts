@@ -57,12 +57,13 @@ const read = {
   ])}
   from ${batchOf()} k
   join lateral (
-    select *, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - coalesce(retried_at, created_at)) * 1000 end as age,
+    select state, old_ship_date, new_ship_date, ctid as tid, xmin as writer, case when $5 then date_part('epoch', now() - coalesce(retried_at, created_at)) * 1000 end as age,
            date_part('epoch', now() - sending_at) * 1000 as sending
     from ledger l where l.notice_id = k.notice_id and l.order_id = k.order_id offset 0
   ) l on true
   left join lateral (
-    select * from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id offset 0
+    select status, last_notice_id, customer_name, phone, locale, product
+    from orders o where o.seller_id = k.seller_id and o.order_id = k.order_id offset 0
   ) o on true`,
 };
 
