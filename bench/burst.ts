@@ -12,6 +12,7 @@ import {
   expectOnce,
   round,
   type Servers,
+  secondsToLastCommit,
   untilNotified,
   withCpu,
 } from './run.ts';
@@ -34,7 +35,7 @@ export async function burst(options: {
   say: (line: string) => void;
 }) {
   const { orders, runs, parallel, bare, say } = options;
-  const servers = await openServers(say);
+  const servers = await openServers(say, { commitTimes: true });
   const floor = openFloor(servers, parallel);
   try {
     const { postgres, rabbitmq, tms } = servers.urls;
@@ -118,12 +119,15 @@ export async function once(
     newShipDate: dayIn(7),
     orderIds,
   };
-  const { result, cpu } = await withCpu(servers, subject, async () => {
-    const startedAt = performance.now();
+  const startedAt = Date.now();
+  const { result: acceptMs, cpu } = await withCpu(servers, subject, async () => {
+    const postedAt = performance.now();
     await postNotice({ url: subject.address, apiKey }, notice);
-    const acceptMs = performance.now() - startedAt;
-    return { seconds: await untilNotified(servers, orders.count, { startedAt }), acceptMs };
+    const accepted = performance.now() - postedAt;
+    await untilNotified(servers, orders.count);
+    return accepted;
   });
   await expectOnce(servers, orders.count);
-  return { ...result, rssMb: subject.rssMb(), ...cpu };
+  const seconds = await secondsToLastCommit(servers, startedAt);
+  return { seconds, acceptMs, rssMb: subject.rssMb(), ...cpu };
 }

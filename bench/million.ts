@@ -18,6 +18,7 @@ import {
   expectOnce,
   round,
   type Servers,
+  secondsToLastCommit,
   untilNotified,
   withCpu,
 } from './run.ts';
@@ -58,7 +59,7 @@ async function measure(options: {
   say: (line: string) => void;
 }) {
   const { orders, runs, singles, workers, say } = options;
-  const servers = await openServers(say, { commitTimes: singles });
+  const servers = await openServers(say, { commitTimes: true });
   const dir = mkdtempSync(join(tmpdir(), 'chodang-bench-'));
   try {
     const apiKeys = await Promise.all(sellerIds(100).map((id) => addApiKey(servers.store, id)));
@@ -161,12 +162,8 @@ async function once(
       onBroken: () => undefined,
     });
     const receivedSeconds = (performance.now() - startedAt) / 1_000;
-    const seconds = await untilNotified(servers, orders + beside, {
-      startedAt,
-      withinMs: 600_000,
-      pollMs: 100,
-    });
-    return { acceptMs, receivedSeconds, seconds, loaded: await loading };
+    await untilNotified(servers, orders + beside, { withinMs: 600_000, pollMs: 100 });
+    return { acceptMs, receivedSeconds, loaded: await loading };
   });
   await expectOnce(servers, orders + beside);
   const { loaded, ...times } = result;
@@ -175,6 +172,7 @@ async function once(
   const latencies = during.map(([id, dueAt]) => (settled?.get(id) ?? Number.NaN) - dueAt);
   return {
     ...times,
+    seconds: await secondsToLastCommit(servers, begunAt),
     ...cpu,
     rssMb: Math.max(...memory.stop()),
     singles: during.length,

@@ -55,6 +55,14 @@ export async function untilNotified(
   return (performance.now() - startedAt) / 1_000;
 }
 
+/** Seconds from `startedAt`, in ms since 1970, until the last row of the ledger was committed, as Postgres has it. */
+export async function secondsToLastCommit({ store }: Servers, startedAt: number): Promise<number> {
+  const [row] = await store.rows<[string]>(
+    'select extract(epoch from max(pg_xact_commit_timestamp(xmin))) * 1000 from ledger',
+  );
+  return (Number(row?.[0]) - startedAt) / 1_000;
+}
+
 /** Fails unless each of so many orders was sent and delivered exactly once, and has one row in the ledger. */
 export async function expectOnce(
   { store, delivered }: Servers,

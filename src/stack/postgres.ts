@@ -15,7 +15,7 @@ const settings = {
   // A socket's path may have 107 bytes at most, and a clone may lie deeper than that.
   unix_socket_directories: '',
   max_connections: '200',
-  shared_buffers: '1GB',
+  shared_buffers: '256MB',
   max_wal_size: '2GB',
   // After a checkpoint each page that is changed goes into the log as a whole: a burst writes a fifth less there.
   wal_compression: 'lz4',
