@@ -34,8 +34,6 @@ export const simulatorKind: ServerKind<Port> = {
   command: ({ data, ports }) => ({
     file: process.execPath,
     args: [
-      // It keeps all that comes: what is collected is little, and several threads for it take more than they give.
-      '--single-threaded-gc',
       ...(fromSource ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href] : []),
       simulatorEntry,
       '--port',
