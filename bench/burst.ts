@@ -35,7 +35,7 @@ export async function burst(options: {
   say: (line: string) => void;
 }) {
   const { orders, runs, parallel, bare, say } = options;
-  const servers = await openServers(say, { commitTimes: true });
+  const servers = await openServers(say);
   const floor = openFloor(servers, parallel);
   try {
     const { postgres, rabbitmq, tms } = servers.urls;

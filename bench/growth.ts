@@ -104,7 +104,10 @@ async function oneNotice(
   const { result, cost } = await costOf(servers, chodang, orderIds.length, async () => {
     const startedAt = performance.now();
     const { noticeId } = await postNotice(to, { reason: 'WEATHER', newShipDate: dayIn(7), orderIds });
-    return { seconds: await untilNotified(servers, orderIds.length, { startedAt, noticeId }), noticeId };
+    return {
+      seconds: await untilNotified(servers, orderIds.length, { startedAt, noticeId, pollMs: 20 }),
+      noticeId,
+    };
   });
   await expectOnce(servers, orderIds.length, { noticeId: result.noticeId });
   const startedAt = performance.now();
@@ -137,7 +140,7 @@ async function manyNotices(
       perSecond: noticesPerSecond,
       newShipDate: dayIn(7),
     });
-    await untilNotified(servers, ordersOfLoad);
+    await untilNotified(servers, ordersOfLoad, { pollMs: 20 });
     return { seconds: (Date.now() - firstDueAt) / 1_000 };
   });
   await expectOnce(servers, ordersOfLoad);

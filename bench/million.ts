@@ -59,7 +59,7 @@ async function measure(options: {
   say: (line: string) => void;
 }) {
   const { orders, runs, singles, workers, say } = options;
-  const servers = await openServers(say, { commitTimes: true });
+  const servers = await openServers(say);
   const dir = mkdtempSync(join(tmpdir(), 'chodang-bench-'));
   try {
     const apiKeys = await Promise.all(sellerIds(100).map((id) => addApiKey(servers.store, id)));
@@ -162,7 +162,7 @@ async function once(
       onBroken: () => undefined,
     });
     const receivedSeconds = (performance.now() - startedAt) / 1_000;
-    await untilNotified(servers, orders + beside, { withinMs: 600_000, pollMs: 100 });
+    await untilNotified(servers, orders + beside, { withinMs: 600_000 });
     return { acceptMs, receivedSeconds, loaded: await loading };
   });
   await expectOnce(servers, orders + beside);

@@ -35,10 +35,8 @@ export interface StartOptions {
 
 /**
  * Opens servers of the benchmark's own, with an empty schema, for processes built from this source. `close` ends all of it.
- *
- * `commitTimes`: Postgres keeps when each transaction committed.
  */
-export async function openServers(say: (line: string) => void, { commitTimes = false } = {}) {
+export async function openServers(say: (line: string) => void) {
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   await stackDown({ name, wipe: true });
   const { postgres, rabbitmq, zookeeper, tms } = await stackUp({ name, log: say });
@@ -60,11 +58,10 @@ export async function openServers(say: (line: string) => void, { commitTimes = f
     log: pino({ level: 'silent' }),
     statementTimeoutMs: 300_000, // for filling in a million rows, and vacuum
   });
-  if (commitTimes) {
-    await store.query('alter system set track_commit_timestamp = on');
-    await servers.postgres.stop();
-    await servers.postgres.start();
-  }
+  // When each transaction committed, so that the clock need not run until we have noticed.
+  await store.query('alter system set track_commit_timestamp = on');
+  await servers.postgres.stop();
+  await servers.postgres.start();
   await migrate(store);
   return {
     say,

@@ -132,7 +132,7 @@ async function once(
     const sent = (await servers.delivered()).delivered;
     await slowDown(servers, 0);
     const accepted = loaded.notices.length * orders;
-    const drainSeconds = await untilNotified(servers, accepted, { withinMs: 900_000, pollMs: 200 });
+    const drainSeconds = await untilNotified(servers, accepted, { withinMs: 900_000 });
     await expectOnce(servers, accepted);
     await expectOnlyAccepted(servers, loaded);
     const quarter = Math.ceil(during.length / 4);

@@ -33,7 +33,7 @@ export async function untilNotified(
   {
     startedAt = performance.now(),
     withinMs = 120_000,
-    pollMs = 20,
+    pollMs = 200, // a look takes the time of some dozen orders
     noticeId,
   }: { startedAt?: number; withinMs?: number; pollMs?: number; noticeId?: string } = {},
 ): Promise<number> {

@@ -38,7 +38,7 @@ export async function singles(options: {
   say: (line: string) => void;
 }) {
   const { orders, runs, offered, workers, say } = options;
-  const servers = await openServers(say, { commitTimes: true });
+  const servers = await openServers(say);
   try {
     const apiKeys = await addSellers(servers);
     const chodang = await servers.startChodang({ ...(workers && { workers }) });

@@ -4,7 +4,7 @@ import { writeSwitch } from '../../src/switches/write.ts';
 import { once } from '../burst.ts';
 import { load } from '../load.ts';
 import { orderIdsOf } from '../orders.ts';
-import { beginRun, dayIn, type Servers, untilNotified } from '../run.ts';
+import { beginRun, dayIn, type Servers, secondsToLastCommit, untilNotified } from '../run.ts';
 import { type Contestant, noticeOf, sellersOf } from './contestant.ts';
 
 /** How many notices of one order each are posted a second: more than are settled. */
@@ -37,7 +37,7 @@ export const chodang: Contestant = async (servers, apiKeys, mode) => {
         perSecond: offeredPerSecond,
       });
       await untilNotified(servers, count);
-      return (Date.now() - firstDueAt) / 1_000;
+      return secondsToLastCommit(servers, firstDueAt);
     },
     stop: () => subject.stop(),
   };

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { beginRun, type Servers, untilNotified } from '../run.ts';
+import { beginRun, type Servers, secondsToLastCommit, untilNotified } from '../run.ts';
 import { type Contestant, noticeOf, sellersOf } from './contestant.ts';
 import { node, nodeOptions } from './install.ts';
 import type { Asked, Mode, Told } from './messages.ts';
@@ -78,13 +78,10 @@ async function startPeer(
       await told('prepared');
       if (schema) await takeStockOf(servers, schema);
       await beginRun(servers, { prefix, count, sellers });
-      const startedAt = performance.now();
+      const startedAt = Date.now();
       ask({ kind: 'enqueue' });
-      const [seconds] = await Promise.all([
-        Promise.race([untilNotified(servers, count, { startedAt }), ended]),
-        told('enqueued'),
-      ]);
-      return seconds;
+      await Promise.all([Promise.race([untilNotified(servers, count), ended]), told('enqueued')]);
+      return secondsToLastCommit(servers, startedAt);
     },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;

@@ -100,6 +100,33 @@ describe('batches in Postgres', () => {
     assert.deepEqual(new Set(Object.values(await statesOf(store, notice))), new Set(['notified']));
   });
 
+  it('look rows up by key also when they were planned while there was nothing to read', async () => {
+    const notice = aNotice();
+    const few = ids.slice(0, 20).map((orderId) => wantedDelay(notice, { orderId }));
+    for (let time = 0; time < 10; time += 1) {
+      await readOrders(store, few);
+      await readToSend(store, few);
+    }
+    const planned = await store.query(
+      `select name, generic_plans > 0 once from pg_prepared_statements where name in ('read_orders', 'read_to_send')
+       order by name`,
+    );
+    assert.deepEqual(planned, [
+      { name: 'read_orders', once: true },
+      { name: 'read_to_send', once: true },
+    ]);
+    await storeOrders(store, ids);
+    const wanted = ids.map((orderId) => wantedDelay(notice, { orderId }));
+    await delayOrders(store, wanted, aToday, limits);
+    const batch = wanted.slice(0, 2_000);
+    const before = await rowsRead();
+    await readOrders(store, batch);
+    await readToSend(store, batch);
+    const after = await rowsRead();
+    assert.equal(after.ledger - before.ledger, 2 * batch.length);
+    assert.equal(after.orders - before.orders, 2 * batch.length);
+  });
+
   it('record the other endings where one row was settled by somebody else meanwhile', async () => {
     await storeOrders(store, ids.slice(0, 3));
     const notice = aNotice();
