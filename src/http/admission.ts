@@ -68,15 +68,38 @@ export function createAdmission(options: AdmissionOptions): Admission {
       socket.resume();
     });
   };
+  /** For each connection what is to be done when it breaks, for requests whose turn had not come. */
+  const behind = new WeakMap<Socket, Set<() => void>>();
+  /** Calls `over` once, when there was an answer or the connection broke before. */
+  const whenOver = (socket: Socket, response: ServerResponse, over: () => void) => {
+    if (response.socket !== null) {
+      response.once('close', over);
+      return;
+    }
+    // A response that stands behind another is not told of its connection's end.
+    const all = behind.get(socket) ?? new Set();
+    if (!behind.has(socket)) {
+      behind.set(socket, all);
+      socket.once('close', () => {
+        for (const each of all) each();
+      });
+    }
+    const once = () => {
+      if (all.delete(once)) over();
+    };
+    all.add(once);
+    response.once('close', once);
+  };
   return {
     look: (request, reply) => (isFull(sizeOf(request)) ? refuse(request, reply) : undefined),
     enter(request, reply) {
+      const { socket } = request.raw;
+      if (socket.destroyed) return refusal; // it broke while its key was looked up: nothing would tell that it is over
       const size = sizeOf(request);
       if (isFull(size)) return refuse(request, reply);
       requests += 1;
       bytes += size;
-      // Also where the connection breaks before there was an answer.
-      reply.raw.once('close', () => {
+      whenOver(socket, reply.raw, () => {
         requests -= 1;
         bytes -= size;
       });

@@ -61,13 +61,16 @@ export function createAuthenticate<Holder>(options: AuthenticateOptions<Holder>)
       welcome(request, cached.holder);
       return done();
     }
-    lookUp(hash, key).then((holder) => {
-      if (holder === undefined)
-        return done(unauthorized('The API key is not known, or was revoked.', 'invalid_token'));
-      remember(hash, holder, now + cacheMs);
-      welcome(request, holder);
-      done();
-    }, done);
+    void lookUp(hash, key)
+      .then((holder) => {
+        if (holder === undefined)
+          return unauthorized('The API key is not known, or was revoked.', 'invalid_token');
+        remember(hash, holder, now + cacheMs);
+        welcome(request, holder);
+        return undefined;
+      })
+      .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
+      .then(done);
   };
 }
 

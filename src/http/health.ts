@@ -36,7 +36,8 @@ export function healthRoutes(
         ),
       );
       const failed = results.filter(([, result]) => result !== 'ok');
-      if (failed.length > 0) request.log.warn({ failed: Object.fromEntries(failed) }, 'not ready');
+      if (failed.length > 0)
+        request.log.warn({ reqId: request.id, failed: Object.fromEntries(failed) }, 'not ready');
       return reply.code(failed.length > 0 ? 503 : 200).send({
         status: failed.length > 0 ? 'unavailable' : 'ok',
         checks: Object.fromEntries(results),

@@ -13,11 +13,10 @@ import { createPublishing, type Publisher } from './publishing.ts';
 /** How notices may travel. Another variant of the switch is treated like its fallback. */
 const paths: readonly string[] = ['legacy', 'actors'];
 
-/**
- * How many notices, and orders, go into the database at once. One such transaction of a lane runs at a time: more make
- * smaller groups, each of which costs the steps a batch.
- */
-const groupLimits = { maxItems: 500, maxSize: 5_000, inFlight: 1 };
+/** How many notices, and orders, go into the database at once. */
+const groupLimits = { maxItems: 500, maxSize: 5_000 };
+/** How many such transactions of a lane run at once. For small notices more make smaller groups, and each costs the steps a batch. */
+const inFlight = { small: 1, large: 3 };
 
 export interface IntakeOptions {
   store: Store;
@@ -80,11 +79,19 @@ export function createIntake(options: IntakeOptions): Intake {
   const publishing = createPublishing({ store, publisher, log, chunkSize });
   // Each lane has its own: a small notice must not wait until a large one is stored.
   const groups = new Map(
-    Object.keys(options.lanes).map((lane) => [
+    Object.entries(options.lanes).map(([lane, { maxOrders }]) => [
       lane,
-      createGroups<Posted, AcceptedNotice>({ run: write, sizeOf: ({ orders }) => orders, ...groupLimits }),
+      createGroups<Posted, AcceptedNotice>({
+        run: write,
+        sizeOf: ({ orders }) => orders,
+        ...groupLimits,
+        inFlight: maxOrders === undefined ? inFlight.large : inFlight.small,
+      }),
     ]),
   );
+
+  /** Idempotency keys of what this process takes in right now; what others do, Postgres's locks tell. */
+  const underWay = new Set<string>();
 
   /** Writes notices in one transaction; should one of them be refused by Postgres, each in one of its own. */
   async function write(notices: readonly Posted[]): Promise<(AcceptedNotice | Error)[]> {
@@ -132,21 +139,42 @@ export function createIntake(options: IntakeOptions): Intake {
 
   return {
     async accept(request) {
-      const orderIds = distinct(request.orderIds);
-      const notice = noticeFrom(request, orderIds.length, options);
-      const chunks = chunksOf(notice, { orderIds, traceparent: request.traceparent }, chunkSize);
-      const group = groups.get(notice.lane);
-      if (group === undefined) throw new Error(`There is no lane ${notice.lane}.`);
-      const { noticeId, path, orders, duplicates } = await group.add({ ...notice, chunks });
-      if (noticeId === notice.noticeId) {
-        const { sellerId, lane } = notice;
-        log.info({ noticeId, sellerId, path, lane, orders, duplicates }, 'notice accepted');
+      const key = keyOf(request);
+      if (key === undefined) return accept(request);
+      if (underWay.has(key)) throw stillRunning();
+      underWay.add(key);
+      try {
+        return await accept(request);
+      } finally {
+        underWay.delete(key);
       }
-      return { noticeId, path, orders, duplicates };
     },
     drained: () => publishing.drained(),
   };
+
+  async function accept(request: NoticeRequest): Promise<AcceptedNotice> {
+    const orderIds = distinct(request.orderIds);
+    const notice = noticeFrom(request, orderIds.length, options);
+    const chunks = chunksOf(notice, { orderIds, traceparent: request.traceparent }, chunkSize);
+    const group = groups.get(notice.lane);
+    if (group === undefined) throw new Error(`There is no lane ${notice.lane}.`);
+    const { noticeId, path, orders, duplicates } = await group.add({ ...notice, chunks });
+    if (noticeId === notice.noticeId) {
+      const { sellerId, lane } = notice;
+      log.info({ noticeId, sellerId, path, lane, orders, duplicates }, 'notice accepted');
+    }
+    return { noticeId, path, orders, duplicates };
+  }
 }
+
+/** Names an idempotency key; undefined if the request has none. */
+const keyOf = ({ sellerId, idempotencyKey }: Pick<NoticeRequest, 'sellerId' | 'idempotencyKey'>) =>
+  idempotencyKey === undefined ? undefined : JSON.stringify([sellerId, idempotencyKey]);
+
+const stillRunning = () =>
+  new Problem('still-running', 'The first request with this Idempotency-Key has no answer yet.', {
+    headers: { 'retry-after': '1' },
+  });
 
 const distinct = (orderIds: readonly string[]) => (orderIds.length === 1 ? orderIds : [...new Set(orderIds)]);
 
@@ -226,19 +254,9 @@ async function earlierAnswers(
   if (keyed.length === 0) return answers;
   const locked = await tryIdempotencyLocks(tx, keyed);
   const earlier = await noticesOfKeys(tx, keyed);
-  const seen = new Set<string>();
-  keyed.forEach(({ at, sellerId, idempotencyKey, bodyHash }, i) => {
-    const key = JSON.stringify([sellerId, idempotencyKey]);
+  keyed.forEach(({ at, bodyHash }, i) => {
     const before = earlier[i];
-    // A transaction may take a lock twice: of two such requests in one group, the second comes too early as well.
-    if (locked[i] !== true || seen.has(key))
-      answers[at] = new Problem(
-        'still-running',
-        'The first request with this Idempotency-Key has no answer yet.',
-        {
-          headers: { 'retry-after': '1' },
-        },
-      );
+    if (locked[i] !== true) answers[at] = stillRunning();
     else if (before !== undefined)
       answers[at] = before.bodyHash.equals(bodyHash)
         ? before
@@ -246,7 +264,6 @@ async function earlierAnswers(
             'idempotency-key-reused',
             `The notice ${before.noticeId} was posted with this Idempotency-Key and another body. Send a new key for a new notice.`,
           );
-    seen.add(key);
   });
   return answers;
 }

@@ -59,7 +59,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
-    // One of its own would cost each request as much as its key; what is logged of one names its `reqId`.
+    // One of its own would cost each request as much as its key; what we log of one names its `reqId`.
     childLoggerFactory: (logger) => logger,
     bodyLimit,
     routerOptions: { maxParamLength: 500 },

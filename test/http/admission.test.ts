@@ -98,6 +98,76 @@ describe('Admission', () => {
     }
   });
 
+  describe('of connections that break', () => {
+    let api: Api;
+    let locking: ReturnType<Api['store']['newClient']>;
+    let port: number;
+    const isWaiting = async () =>
+      (
+        await api.store.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+        )
+      ).length > 0;
+    const request = () => {
+      const body = JSON.stringify(aBody());
+      return (
+        `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
+        `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+      );
+    };
+
+    beforeEach(async () => {
+      api = await startApi({ maxRequests: 2 });
+      port = Number(new URL(await api.app.listen({ host: '127.0.0.1', port: 0 })).port);
+      locking = api.store.newClient();
+      await locking.connect();
+    });
+    afterEach(async () => {
+      await locking.end();
+      await api.close();
+    });
+
+    /** That two notices may be under way at once. */
+    const hasAllItsRoom = async () => {
+      await locking.query('begin; lock table notices in share mode');
+      const both = [post(api, aBody()), post(api, aBody())];
+      await until(isWaiting, { what: 'they are under way' });
+      await locking.query('rollback');
+      assert.deepEqual(
+        (await Promise.all(both)).map(({ status }) => status),
+        [202, 202],
+      );
+    };
+
+    it('gives back the room of those whose turn to be answered had not come', async () => {
+      await locking.query('begin; lock table notices in share mode');
+      const socket = connect(port, '127.0.0.1');
+      let came = 0;
+      api.app.server.on('request', () => {
+        came += 1;
+      });
+      socket.write(request().repeat(2));
+      await until(async () => came === 2 && (await isWaiting()), { what: 'both are under way' });
+      socket.destroy();
+      await aMoment();
+      await locking.query('rollback');
+      await until(async () => (await countOf(api.store, 'notices')) === 2, { what: 'both are stored' });
+      await hasAllItsRoom();
+    });
+
+    it('takes no room for one that broke while its key was looked up', async () => {
+      await locking.query('begin; lock table api_keys in access exclusive mode');
+      const sockets = Array.from({ length: 2 }, () => connect(port, '127.0.0.1'));
+      for (const socket of sockets) socket.write(request());
+      await until(isWaiting, { what: 'their key is looked up' });
+      for (const socket of sockets) socket.destroy();
+      await aMoment();
+      await locking.query('rollback');
+      await aMoment();
+      await hasAllItsRoom();
+    });
+  });
+
   describe('of requests that do not wait for answers', () => {
     let api: Api;
     let locking: ReturnType<Api['store']['newClient']>;

@@ -127,7 +127,11 @@ describe('Posting a delay notice', () => {
       });
       await until(
         async () =>
-          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
+          (
+            await api.store.query(
+              `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+            )
+          ).length > 0,
         { what: 'the large one waits for the other with its key' },
       );
       await accepted(aBody());
