@@ -7,6 +7,27 @@ import { Problem } from '../../src/http/problem.ts';
 import { until } from '../support/wait.ts';
 import { type Api, aBody, aMoment, countOf, get, post, startApi } from './api.ts';
 
+/** A notice as it goes over the wire. */
+const requestTo = (api: Api) => {
+  const body = JSON.stringify(aBody());
+  return (
+    `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
+    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+};
+
+/** Waits until a statement waits for a lock. */
+const untilLocked = (api: Api, what: string) =>
+  until(
+    async () =>
+      (
+        await api.store.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+        )
+      ).length > 0,
+    { what },
+  );
+
 describe('Admission', () => {
   const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
   const requestOf = (length?: number) =>
@@ -75,11 +96,7 @@ describe('Admission', () => {
       const stranger = await post(api, aBody(), { headers: { authorization: 'Bearer nobody' } });
       assert.equal(stranger.status, 401, 'strangers take no room');
       const first = post(api, aBody());
-      await until(
-        async () =>
-          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
-        { what: 'the first one is under way' },
-      );
+      await untilLocked(api, 'the first one is under way');
       const second = await post(api, aBody());
       assert.deepEqual([second.status, second.headers['retry-after']], [503, '5']);
       // Before a key is looked up: a stranger's request is refused likewise, and is an occurrence of its own.
@@ -102,19 +119,6 @@ describe('Admission', () => {
     let api: Api;
     let locking: ReturnType<Api['store']['newClient']>;
     let port: number;
-    const isWaiting = async () =>
-      (
-        await api.store.query(
-          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-        )
-      ).length > 0;
-    const request = () => {
-      const body = JSON.stringify(aBody());
-      return (
-        `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
-        `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-      );
-    };
 
     beforeEach(async () => {
       api = await startApi({ maxRequests: 2 });
@@ -131,7 +135,7 @@ describe('Admission', () => {
     const hasAllItsRoom = async () => {
       await locking.query('begin; lock table notices in share mode');
       const both = [post(api, aBody()), post(api, aBody())];
-      await until(isWaiting, { what: 'they are under way' });
+      await untilLocked(api, 'they are under way');
       await locking.query('rollback');
       assert.deepEqual(
         (await Promise.all(both)).map(({ status }) => status),
@@ -146,8 +150,9 @@ describe('Admission', () => {
       api.app.server.on('request', () => {
         came += 1;
       });
-      socket.write(request().repeat(2));
-      await until(async () => came === 2 && (await isWaiting()), { what: 'both are under way' });
+      socket.write(requestTo(api).repeat(2));
+      await until(() => came === 2, { what: 'both have come' });
+      await untilLocked(api, 'they are under way');
       socket.destroy();
       await aMoment();
       await locking.query('rollback');
@@ -158,8 +163,8 @@ describe('Admission', () => {
     it('takes no room for one that broke while its key was looked up', async () => {
       await locking.query('begin; lock table api_keys in access exclusive mode');
       const sockets = Array.from({ length: 2 }, () => connect(port, '127.0.0.1'));
-      for (const socket of sockets) socket.write(request());
-      await until(isWaiting, { what: 'their key is looked up' });
+      for (const socket of sockets) socket.write(requestTo(api));
+      await untilLocked(api, 'their key is looked up');
       for (const socket of sockets) socket.destroy();
       await aMoment();
       await locking.query('rollback');
@@ -174,13 +179,6 @@ describe('Admission', () => {
     let socket: Socket;
     let answers: string;
     const statuses = () => [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
-    const request = () => {
-      const body = JSON.stringify(aBody());
-      return (
-        `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
-        `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-      );
-    };
 
     beforeEach('a notice is under way, and takes all the room there is', async () => {
       api = await startApi({ maxRequests: 1 });
@@ -193,12 +191,8 @@ describe('Admission', () => {
       socket.on('data', (data) => {
         answers += data.toString();
       });
-      socket.write(request());
-      await until(
-        async () =>
-          (await api.store.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
-        { what: 'it waits for the lock' },
-      );
+      socket.write(requestTo(api));
+      await untilLocked(api, 'it waits for the lock');
     });
     afterEach(async () => {
       socket.destroy();
@@ -212,7 +206,7 @@ describe('Admission', () => {
         came += 1;
       });
       for (let time = 0; time < 10; time += 1) {
-        socket.write(request());
+        socket.write(requestTo(api));
         await aMoment();
       }
       assert(came <= 2, `${came} more requests were read`);
@@ -225,7 +219,7 @@ describe('Admission', () => {
 
     it('cuts off who has sent very many at once; what was let in is stored', async () => {
       const closed = once(socket, 'close');
-      socket.write(request().repeat(100));
+      socket.write(requestTo(api).repeat(100));
       await closed;
       assert.deepEqual(statuses(), []);
       await locking.query('rollback');
