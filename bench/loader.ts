@@ -47,7 +47,7 @@ process.once('message', (load: Load) => {
 
 async function run(load: Load): Promise<Loaded> {
   const { count, perSecond, connections = 1_000, again: isAgain = true } = load;
-  const { hostname, port } = new URL(load.address);
+  const { host, hostname, port } = new URL(load.address);
   const sockets = await Promise.all(
     Array.from({ length: connections }, async () => {
       const socket = connect(Number(port), hostname).setNoDelay(true);
@@ -81,7 +81,7 @@ async function run(load: Load): Promise<Loaded> {
         if (notice === undefined) return;
         free.delete(socket);
         asked.set(socket, notice);
-        socket.write(requestOf(load, notice.at));
+        socket.write(requestOf(load, host, notice.at), 'latin1');
       }
     };
     const timer = setInterval(send, 1);
@@ -111,14 +111,14 @@ async function run(load: Load): Promise<Loaded> {
   });
 }
 
-function requestOf({ address, apiKeys, prefix, orders = 1, newShipDate }: Load, at: number): string {
+function requestOf({ apiKeys, prefix, orders = 1, newShipDate }: Load, host: string, at: number): string {
   const sellers = apiKeys.length;
   const seller = at % sellers;
   const first = ((at - seller) / sellers) * orders; // of this seller's
   const ids = Array.from({ length: orders }, (_, i) => `"${prefix}-${(first + i) * sellers + seller}"`);
   const body = `{"reason":"WEATHER","newShipDate":"${newShipDate}","orderIds":[${ids.join(',')}]}`;
   return (
-    `POST /v1/delay-notices HTTP/1.1\r\nHost: ${new URL(address).host}\r\n` +
+    `POST /v1/delay-notices HTTP/1.1\r\nHost: ${host}\r\n` +
     `Authorization: Bearer ${apiKeys[seller]}\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   );

@@ -23,7 +23,7 @@ export default function validation({ store, limits, today }: Services): Actor<No
         if (state !== undefined) return done;
         const delay = wanted[i] as WantedDelay;
         const rejectReason = judge(order, delay, day, limits);
-        if (!rejectReason) return version === undefined ? forward : forwardAs({ ...item, version });
+        if (!rejectReason) return version === undefined ? forward : forwardAs(ofVersion(item, version));
         rejects.push({ wanted: delay, rejectReason, oldShipDate: order?.expectedShipDate });
         return done;
       });
@@ -31,4 +31,11 @@ export default function validation({ store, limits, today }: Services): Actor<No
       return answers;
     },
   };
+}
+
+/** Says which version of the order was judged. Most items are nothing but their order, and a spread takes V8 far longer. */
+function ofVersion(item: NoticeOrder, version: string): NoticeOrder {
+  const { orderId, newShipDate, reason, detail } = item;
+  if (newShipDate === undefined && reason === undefined && detail === undefined) return { orderId, version };
+  return { ...item, version };
 }

@@ -55,12 +55,11 @@ export function createAuthenticate<Holder>(options: AuthenticateOptions<Holder>)
     const hash = hashOf('sha256', key, 'base64');
     const now = options.now().getTime();
     const cached = known.get(hash);
-    known.delete(hash);
     if (cached !== undefined && cached.until > now) {
-      known.set(hash, cached);
       welcome(request, cached.holder);
       return done();
     }
+    known.delete(hash);
     void lookUp(hash, key)
       .then((holder) => {
         if (holder === undefined)

@@ -50,9 +50,8 @@ export function noticeRoutes(app: FastifyInstance, options: NoticeRouteOptions):
             got: 'nothing',
           },
         ]);
-      if (request.query.dryRun === true)
-        return reply.code(200).send(await dryRun(options, { sellerId, newShipDate, orderIds }));
-      const accepted = await options.intake.accept({
+      if (request.query.dryRun === true) return dryRun(options, { sellerId, newShipDate, orderIds });
+      const { noticeId, path, orders, duplicates } = await options.intake.accept({
         sellerId,
         reason,
         detail,
@@ -61,7 +60,8 @@ export function noticeRoutes(app: FastifyInstance, options: NoticeRouteOptions):
         idempotencyKey: headers['idempotency-key'],
         traceparent: traceparentOf(request.headers['traceparent']),
       });
-      return reply.code(202).send({ ...accepted, links: linksOf(accepted) });
+      reply.code(202);
+      return { noticeId, path, orders, duplicates, links: linksOf({ noticeId }) };
     },
   );
 }

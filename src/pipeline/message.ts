@@ -134,7 +134,7 @@ export function pack<Header, Item>(
     }
   }
   return messages.map((chunks) =>
-    'write' in format ? format.write(chunks) : joinChunks(chunks.map((chunk) => JSON.stringify(chunk))),
+    'write' in format ? format.write(chunks) : Buffer.from(JSON.stringify({ chunks })),
   );
 }
 

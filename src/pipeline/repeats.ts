@@ -35,19 +35,20 @@ export function withoutRepeats<Header, Item>(
   step: Step<Header, Item>,
   parcels: readonly Parcel<Header, Item>[],
 ): Entry<Header, Item>[] {
-  const seen = new Map<string, Set<string>>();
   const { format } = step;
-  let last: { header: Header; items: Set<string> } | undefined; // neighbours have one header, mostly
-  return parcels.flatMap(({ entries }) =>
-    entries.filter(({ header, item }) => {
-      if (last?.header !== header) {
-        const headerKey = format.headerKeyOf(header);
-        const items = seen.get(headerKey) ?? new Set();
-        seen.set(headerKey, items);
-        last = { header, items };
-      }
-      const { items } = last;
-      return items.size < items.add(format.itemKeyOf(item)).size;
-    }),
-  );
+  // By header; a single item stands for itself, since of small notices there are hundreds in a batch.
+  const seen = new Map<string, string | Set<string>>();
+  const isFirst = (headerKey: string, itemKey: string): boolean => {
+    const items = seen.get(headerKey);
+    if (items === undefined) seen.set(headerKey, itemKey);
+    else if (typeof items !== 'string') return items.size < items.add(itemKey).size;
+    else if (items === itemKey) return false;
+    else seen.set(headerKey, new Set([items, itemKey]));
+    return true;
+  };
+  const firsts: Entry<Header, Item>[] = [];
+  for (const { entries } of parcels)
+    for (const entry of entries)
+      if (isFirst(format.headerKeyOf(entry.header), format.itemKeyOf(entry.item))) firsts.push(entry);
+  return firsts;
 }

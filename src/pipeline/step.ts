@@ -65,9 +65,9 @@ export async function receive<Header, Item>(
     const chunks = readChunks(step.format, step.name, delivery);
     const redelivered = wasRedelivered(delivery);
     const retry = retryOf(delivery.headers);
-    const entries = chunks.flatMap(({ header, items }) =>
-      items.map((item) => ({ header, item, attempt, redelivered, retry })),
-    );
+    const entries: Entry<Header, Item>[] = [];
+    for (const { header, items } of chunks)
+      for (const item of items) entries.push({ header, item, attempt, redelivered, retry });
     return { delivery, lane, entries };
   } catch (error) {
     if (!(error instanceof MalformedError || error instanceof KilledProcessError)) throw error;

@@ -36,7 +36,8 @@ export interface Told {
  * Throws a `RangeError` if a date isn't one.
  */
 export function render(templates: Templates, told: Told): { template: string; text: string } {
-  return write(begin(templates, told), told.variables);
+  const begun = begin(templates, told);
+  return write(begun, begun.whole, told.variables);
 }
 
 /** Writes one notification. */
@@ -49,9 +50,9 @@ export type Render = (told: Told) => { template: string; text: string };
 export function renderer(templates: Templates): Render {
   let begun: Begun | undefined;
   return (told) => {
-    if (begun && goesOn(begun.told, told)) return writeOn(begun, told.variables);
+    if (begun && goesOn(begun.told, told)) return write(begun, filledOf(begun), told.variables);
     begun = begin(templates, told);
-    return write(begun, told.variables);
+    return write(begun, begun.whole, told.variables);
   };
 }
 
@@ -62,17 +63,14 @@ interface Begun {
   readonly standIns: ReadonlyMap<string, string>;
   readonly lines: readonly TemplateLine[];
   /** What differs from notice to notice. */
-  readonly values: Readonly<Record<Exclude<TemplateVariable, (typeof ofOrder)[number]>, string>>;
-  /**
-   * The lines as one, all filled in but what differs from order to order; for an order of which nothing is empty.
-   * Made for the second notification: a notice of one order is done without.
-   */
-  whole?: TemplateLine;
+  readonly values: Readonly<Record<'seller' | 'oldDate' | 'newDate' | 'detail', string>>;
+  /** The lines as one, for an order of which nothing is empty. */
+  readonly whole: TemplateLine;
+  /** See `filledOf`. */
+  filled?: TemplateLine;
 }
 
 type Values = Readonly<Partial<Record<TemplateVariable, string>>>;
-
-const ofOrder = ['customer', 'product', 'order'] as const satisfies TemplateVariable[];
 
 function goesOn(before: Told, now: Told): boolean {
   const { variables } = now;
@@ -88,9 +86,7 @@ function goesOn(before: Told, now: Told): boolean {
 
 function begin(templates: Templates, told: Told): Begun {
   const { reason, variables } = told;
-  const locale =
-    [told.locale, told.locale.split(/[-_]/)[0] ?? ''].find((each) => templates.locales.has(each)) ??
-    defaultLocale;
+  const locale = localeOf(templates, told.locale);
   const found = templates.locales.get(locale);
   const lines = found?.reasons.get(reason);
   if (!found || !lines)
@@ -102,47 +98,57 @@ function begin(templates: Templates, told: Told): Begun {
     newDate: writeShipDate(variables.newDate, locale),
     detail: cut(oneLine(variables.detail ?? ''), longestDetail) || standIns.get('detail') || '',
   };
-  return { told, template: `${reason}.${locale}`, standIns, lines, values };
+  const whole = wholeOf(lines, values);
+  return { told, template: `${reason}.${locale}`, standIns, lines, values, whole };
 }
 
-/** Writes the first notification of what was begun. */
-function write(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
-  const { seller, oldDate, newDate, detail } = begun.values;
-  const { customer, product, order } = valuesOfOrder(begun, variables);
-  const values = { seller, oldDate, newDate, detail, customer, product, order };
-  return { template: begun.template, text: writtenLines(begun, values) };
+function localeOf({ locales }: Templates, wanted: string): string {
+  if (locales.has(wanted)) return wanted;
+  const [language = ''] = wanted.split(/[-_]/);
+  return locales.has(language) ? language : defaultLocale;
 }
 
-/** Writes one more notification of what was begun. */
-function writeOn(begun: Begun, variables: TemplateVariables): { template: string; text: string } {
-  begun.whole ??= wholeOf(begun);
-  const values = valuesOfOrder(begun, variables);
-  if (ofOrder.every((variable) => values[variable]))
-    return { template: begun.template, text: fill(begun.whole, values) };
-  return { template: begun.template, text: writtenLines(begun, { ...begun.values, ...values }) };
+/** Writes a notification of what was begun: fills `whole` in or, if something of the order is empty, the lines that are left. */
+function write(
+  { template, standIns, lines, values: known }: Begun,
+  whole: TemplateLine,
+  variables: TemplateVariables,
+): { template: string; text: string } {
+  const customer = oneLine(variables.customer) || standIns.get('customer') || '';
+  const product = oneLine(variables.product) || standIns.get('product') || '';
+  const order = oneLine(variables.order) || standIns.get('order') || '';
+  const values = { customer, product, order };
+  const isWhole = customer !== '' && product !== '' && order !== '';
+  return { template, text: fill(isWhole ? whole : joined(lines, { ...known, ...values }), known, values) };
 }
 
-const valuesOfOrder = ({ standIns }: Begun, variables: TemplateVariables) => ({
-  customer: oneLine(variables.customer) || standIns.get('customer') || '',
-  product: oneLine(variables.product) || standIns.get('product') || '',
-  order: oneLine(variables.order) || standIns.get('order') || '',
-});
+/** The whole of what was begun, filled in as far as orders don't differ. Made for the second notification: a notice of one order is done without. */
+function filledOf(begun: Begun): TemplateLine {
+  const values: Values = begun.values;
+  const fillPart = (part: TemplateLine[number]) =>
+    typeof part === 'string' ? part : (values[part.variable] ?? part);
+  return (begun.filled ??= merged(begun.whole.map(fillPart)));
+}
 
-/** Fills the lines in, without those that name an empty value. */
-function writtenLines({ lines }: Begun, values: Values): string {
+/** The lines of templates as one, by the values that are empty: few, and needed by each notice anew. */
+const wholes = new WeakMap<readonly TemplateLine[], Map<string, TemplateLine>>();
+
+function wholeOf(lines: readonly TemplateLine[], values: Begun['values']): TemplateLine {
+  const known = wholes.get(lines) ?? new Map<string, TemplateLine>();
+  wholes.set(lines, known);
+  const { seller, oldDate, newDate, detail } = values;
+  const empty = `${seller === ''} ${oldDate === ''} ${newDate === ''} ${detail === ''}`;
+  const whole = known.get(empty) ?? joined(lines, values);
+  known.set(empty, whole);
+  return whole;
+}
+
+/** Puts lines together, without those that name an empty value. */
+function joined(lines: readonly TemplateLine[], values: Values): TemplateLine {
   const left = lines.filter((line) =>
     line.every((part) => typeof part === 'string' || values[part.variable] !== ''),
   );
-  return left.map((line) => fill(line, values)).join('\n');
-}
-
-function wholeOf({ lines, values: known }: Begun): TemplateLine {
-  const values: Values = known;
-  const filled = lines.flatMap((line) => {
-    const parts = line.map((part) => (typeof part === 'string' ? part : (values[part.variable] ?? part)));
-    return parts.includes('') ? [] : [parts];
-  });
-  return merged(filled.flatMap((line, at) => (at === 0 ? line : ['\n', ...line])));
+  return merged(left.flatMap((line, at) => (at === 0 ? line : ['\n', ...line])));
 }
 
 /** Adds up what stands side by side: each piece of a text costs time and memory for every customer. */
@@ -157,9 +163,10 @@ function merged(parts: TemplateLine): TemplateLine {
 }
 
 /** Puts the values in. It adds up one text: a list to join costs ten times the memory. */
-function fill(line: TemplateLine, values: Values): string {
+function fill(line: TemplateLine, ofNotice: Values, ofOrder: Values): string {
   let text = '';
-  for (const part of line) text += typeof part === 'string' ? part : values[part.variable];
+  for (const part of line)
+    text += typeof part === 'string' ? part : (ofOrder[part.variable] ?? ofNotice[part.variable] ?? '');
   return text;
 }
 
