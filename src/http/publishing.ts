@@ -1,5 +1,5 @@
 import { type ChunkKey, type IntakeChunk, markChunksDone } from '../store/intake.ts';
-import type { Log, Sql } from '../store/store.ts';
+import type { Log, Store } from '../store/store.ts';
 
 type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
@@ -27,7 +27,7 @@ export interface Publishing {
 }
 
 export function createPublishing(options: {
-  store: Sql;
+  store: Store;
   publisher: Publisher;
   log: Log;
   /** Orders in one message, at most; default 500. */
@@ -93,7 +93,7 @@ function messagesOf(chunks: readonly IntakeChunk[], chunkSize: number): IntakeCh
  * Makes a function that marks chunks. While one statement runs, all that is confirmed meanwhile gathers
  * for the next: the more there is to mark, the fewer statements it takes.
  */
-function createMarker(store: Sql): (chunks: readonly ChunkKey[]) => Promise<void> {
+function createMarker(store: Store): (chunks: readonly ChunkKey[]) => Promise<void> {
   let gathering: { chunks: ChunkKey[]; marked: Promise<void> } | undefined;
   let before: Promise<unknown> = Promise.resolve();
   return (some) => {

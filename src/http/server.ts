@@ -160,7 +160,8 @@ const openapi = {
 function validatorFor(schema: TSchema, httpPart: string | undefined) {
   const validator = Compile(schema);
   return (value: unknown) => {
-    if (validator.Check(value)) return { value };
+    // Not `{ value }`: headers that are set make Fastify put them together anew each time they are looked at.
+    if (validator.Check(value)) return true;
     // All of a query string is text; a body says itself what is a number.
     const converted = httpPart === 'querystring' ? Value.Convert(schema, value) : value;
     if (validator.Check(converted)) return { value: converted };

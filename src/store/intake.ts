@@ -1,5 +1,5 @@
 import { column } from './batch.ts';
-import type { Sql, Tx } from './store.ts';
+import { type Sql, type Store, type Tx, transaction } from './store.ts';
 
 /** Some orders of a notice as they wait to be published or for the legacy run. */
 export interface IntakeChunk {
@@ -58,24 +58,29 @@ const insert = {
 /**
  * Marks chunks as done: RabbitMQ has confirmed them. Marking twice is no harm.
  *
- * Rows are locked in one order first: the sweep of one process and the publishing of another may mark the
- * same chunks at once.
+ * Each row is looked up by its key and marked where it lies, in the order of the keys, since the sweep of one process and
+ * the publishing of another may mark the same chunks at once. `done_at is null` stands outside of the lookup, and the whole
+ * in a transaction, so that no plan goes through all that waits instead.
  */
-export async function markChunksDone(db: Sql, chunks: readonly ChunkKey[]): Promise<void> {
-  await db.query(
-    `with confirmed as (
-       select notice_id, chunk_no
-       from intake join unnest($1::uuid[], $2::int[]) as c (notice_id, chunk_no) using (notice_id, chunk_no)
-       where done_at is null
-       order by notice_id, chunk_no
-       for update of intake
-     )
-     update intake set done_at = now()
-     from confirmed
-     where intake.notice_id = confirmed.notice_id and intake.chunk_no = confirmed.chunk_no`,
-    [column(chunks, ({ noticeId }) => noticeId), column(chunks, ({ chunkNo }) => chunkNo)],
+export async function markChunksDone(store: Store, chunks: readonly ChunkKey[]): Promise<void> {
+  await transaction(store, (tx) =>
+    tx.last(mark, [column(chunks, ({ noticeId }) => noticeId), column(chunks, ({ chunkNo }) => chunkNo)]),
   );
 }
+
+const mark = `
+  with confirmed as materialized (
+    select i.tid
+    from (
+      select * from unnest($1::uuid[], $2::int[]) as c (notice_id, chunk_no) order by notice_id, chunk_no
+    ) c
+    join lateral (
+      select ctid as tid, done_at from intake i
+      where i.notice_id = c.notice_id and i.chunk_no = c.chunk_no
+      offset 0
+    ) i on i.done_at is null
+  )
+  update intake i set done_at = now() from confirmed c where i.ctid = c.tid`;
 
 /** Where a walk through waiting chunks stands; opaque to callers. */
 export interface ChunkCursor extends ChunkKey {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type WantedDelay, wantedDelay } from '../../src/rules/notice.ts';
 import { column, plain, readColumns, selectColumns } from '../../src/store/batch.ts';
 import { delayOrders } from '../../src/store/delay.ts';
+import { insertChunks, markChunksDone } from '../../src/store/intake.ts';
 import { readOrders } from '../../src/store/ledger.ts';
 import {
   beginSending,
@@ -12,7 +13,7 @@ import {
   recordEndings,
   type ToSend,
 } from '../../src/store/sending.ts';
-import type { Store } from '../../src/store/store.ts';
+import { type Store, transaction } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase, statesOf, storeOrders } from '../support/database.ts';
 import { aNotice, aToday } from '../support/makers.ts';
 
@@ -128,6 +129,18 @@ describe('batches in Postgres', () => {
     assert.equal(after.orders - before.orders, 2 * batch.length);
   });
 
+  it('mark chunks by key, however many wait and whatever the statistics say', async () => {
+    const notice = aNotice();
+    await store.query('vacuum analyze intake'); // now Postgres knows that it is empty
+    const chunks = Array.from({ length: 2_000 }, (_, chunkNo) => ({ chunkNo, chunk: '{}' }));
+    await transaction(store, (tx) => insertChunks(tx, [{ ...notice, lane: 'bulk', chunks }]));
+    const { noticeId } = notice;
+    const some = chunks.slice(0, 200).map(({ chunkNo }) => ({ noticeId, chunkNo }));
+    const before = await rowsRead();
+    await markChunksDone(store, some);
+    assert.equal((await rowsRead()).intake - before.intake, some.length);
+  });
+
   it('record the other endings where one row was settled by somebody else meanwhile', async () => {
     await storeOrders(store, ids.slice(0, 3));
     const notice = aNotice();
@@ -181,12 +194,12 @@ describe('batches in Postgres', () => {
   });
 
   /** How many rows statements have read so far, by table. */
-  async function rowsRead(): Promise<{ ledger: number; orders: number }> {
+  async function rowsRead(): Promise<{ ledger: number; orders: number; intake: number }> {
     await store.query('select pg_stat_force_next_flush()');
     const rows = await store.query<{ relname: string; n: number }>(
       `select relname, (coalesce(idx_tup_fetch, 0) + seq_tup_read)::int as n from pg_stat_user_tables`,
     );
     const of = (name: string) => rows.find(({ relname }) => relname === name)?.n ?? Number.NaN;
-    return { ledger: of('ledger'), orders: of('orders') };
+    return { ledger: of('ledger'), orders: of('orders'), intake: of('intake') };
   }
 });
