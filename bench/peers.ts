@@ -43,10 +43,10 @@ const inMode: Record<Mode, readonly Name[]> = {
  * Where there was a choice the peers got the better: a newer Node, and a clock that starts with the jobs made, where
  * Chodang's counts its intake over HTTP. BullMQ's Redis flushes to disk once a second, all others before they go on.
  *
- * Each contestant in turn is started, warmed up (in chunks with as many orders, else with a third), measured, and
- * stopped; each round begins with another. `timesBestPeer…` is the median over the rounds of Chodang by the best rival of the round, `timesLegacy`
- * that of one notice for all orders by either path. Fails unless each order was notified, and delivered by the simulator
- * exactly once.
+ * Each contestant in turn is started, warmed up with as many orders as are measured then, measured, and stopped; each
+ * round begins with another. `timesBestPeer…` is the median over the rounds of Chodang by the best rival of the round,
+ * `timesLegacy` that of one notice for all orders by either path. Fails unless each order was notified, and delivered by
+ * the simulator exactly once.
  */
 export async function peers(options: {
   /** Of a run of the mode `chunked`. */
@@ -66,8 +66,8 @@ export async function peers(options: {
       const count = mode === 'chunked' ? orders : counts[name];
       const running = await contestant(servers, apiKeys, mode);
       try {
-        // In chunks it is the processor that counts, and so whether V8 has compiled what runs.
-        await running.settle('warm-up', mode === 'chunked' ? count : Math.ceil(count / 3));
+        // As many as are measured: V8 goes on compiling for some seconds.
+        await running.settle('warm-up', count);
         const seconds = await running.settle('order', count);
         await expectOnce(servers, count);
         say(
