@@ -156,7 +156,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   async function accept(request: NoticeRequest): Promise<AcceptedNotice> {
-    const notice = noticeFrom(request, options);
+    const notice = noticeFrom(request, options, chunkSize);
     const group = groups.get(notice.lane);
     if (group === undefined) throw new Error(`There is no lane ${notice.lane}.`);
     const { noticeId, path, orders, duplicates } = await group.add(notice);
@@ -179,8 +179,11 @@ const stillRunning = () =>
 
 const distinct = (orderIds: readonly string[]) => (orderIds.length === 1 ? orderIds : [...new Set(orderIds)]);
 
-/** Gives a request its id, path and lane, for life. Written out: objects that spread others into them take V8 far longer. */
-function noticeFrom(request: NoticeRequest, options: IntakeOptions): Posted {
+/**
+ * Gives a request its id, path and lane, for life, and writes its orders, each once, as they travel. All fields are written
+ * out: objects that spread others into them take V8 far longer.
+ */
+function noticeFrom(request: NoticeRequest, options: IntakeOptions, chunkSize: number): Posted {
   const { sellerId, reason, detail, newShipDate, idempotencyKey, traceparent } = request;
   const orderIds = distinct(request.orderIds);
   const orders = orderIds.length;
@@ -201,7 +204,7 @@ function noticeFrom(request: NoticeRequest, options: IntakeOptions): Posted {
     duplicates: request.orderIds.length - orders,
     idempotencyKey,
     bodyHash: idempotencyKey === undefined ? undefined : hashOf(request),
-    chunks: chunksOf({ header, lane, orderIds }, options.chunkSize),
+    chunks: chunksOf({ header, lane, orderIds }, chunkSize),
   };
 }
 
@@ -228,7 +231,7 @@ export function laneFor(lanes: IntakeOptions['lanes'], orders: number): string {
 /** Writes the orders of a notice as they travel. */
 function chunksOf(
   { header, lane, orderIds }: { header: WrittenHeader; lane: string; orderIds: readonly string[] },
-  chunkSize = 500,
+  chunkSize: number,
 ): IntakeChunk[] {
   const { noticeId } = header;
   const chunks: IntakeChunk[] = [];

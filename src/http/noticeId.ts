@@ -17,16 +17,21 @@ generator.setRollbackAllowance(2 ** 48 - 1);
 /** Makes a notice's id, a UUID of version 7: greater than all that this process made before. */
 export const newNoticeId = (): string => textOf(generator.generate().bytes);
 
-const digits = Buffer.from('0123456789abcdef');
+const hexDigits = Buffer.from('0123456789abcdef');
+/** Where each byte of a UUID is written. */
 const places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-const text = Buffer.alloc(36, '-');
+/** Written anew for each id, and read before anybody else has a turn. */
+const written = Buffer.alloc(36, '-');
 
-/** Writes a UUID in one piece: added up from its digits it would take a kilobyte of pieces that somebody has to put together. */
+/**
+ * Writes a UUID in one piece: added up from its digits it would take a kilobyte of pieces that somebody has to put
+ * together.
+ */
 function textOf(bytes: Readonly<Uint8Array>): string {
   places.forEach((place, at) => {
     const byte = bytes[at] as number;
-    text[place] = digits[byte >> 4] as number;
-    text[place + 1] = digits[byte & 15] as number;
+    written[place] = hexDigits[byte >> 4] as number;
+    written[place + 1] = hexDigits[byte & 15] as number;
   });
-  return text.toString('latin1');
+  return written.toString('latin1');
 }

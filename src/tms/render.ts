@@ -63,14 +63,19 @@ interface Begun {
   readonly standIns: ReadonlyMap<string, string>;
   readonly lines: readonly TemplateLine[];
   /** What differs from notice to notice. */
-  readonly values: Readonly<Record<'seller' | 'oldDate' | 'newDate' | 'detail', string>>;
+  readonly values: OfNotice;
   /** The lines as one, for an order of which nothing is empty. */
   readonly whole: TemplateLine;
   /** See `filledOf`. */
   filled?: TemplateLine;
 }
 
-type Values = Readonly<Partial<Record<TemplateVariable, string>>>;
+type OrderVariable = 'customer' | 'product' | 'order';
+type OfOrder = Readonly<Record<OrderVariable, string>>;
+type OfNotice = Readonly<Record<Exclude<TemplateVariable, OrderVariable>, string>>;
+
+const isOfOrder = (variable: TemplateVariable): variable is OrderVariable =>
+  variable === 'customer' || variable === 'product' || variable === 'order';
 
 function goesOn(before: Told, now: Told): boolean {
   const { variables } = now;
@@ -108,7 +113,10 @@ function localeOf({ locales }: Templates, wanted: string): string {
   return locales.has(language) ? language : defaultLocale;
 }
 
-/** Writes a notification of what was begun: fills `whole` in or, if something of the order is empty, the lines that are left. */
+/**
+ * Writes a notification of what was begun: fills `whole` in or, if something of the order is empty, the lines that are
+ * left.
+ */
 function write(
   { template, standIns, lines, values: known }: Begun,
   whole: TemplateLine,
@@ -122,29 +130,37 @@ function write(
   return { template, text: fill(isWhole ? whole : joined(lines, { ...known, ...values }), known, values) };
 }
 
-/** The whole of what was begun, filled in as far as orders don't differ. Made for the second notification: a notice of one order is done without. */
+/**
+ * The whole of what was begun, filled in as far as orders don't differ. Made for the second notification: a notice of one
+ * order is done without.
+ */
 function filledOf(begun: Begun): TemplateLine {
-  const values: Values = begun.values;
-  const fillPart = (part: TemplateLine[number]) =>
-    typeof part === 'string' ? part : (values[part.variable] ?? part);
-  return (begun.filled ??= merged(begun.whole.map(fillPart)));
+  const { whole, values } = begun;
+  return (begun.filled ??= merged(
+    whole.map((part) =>
+      typeof part === 'string' || isOfOrder(part.variable) ? part : values[part.variable],
+    ),
+  ));
 }
 
 /** The lines of templates as one, by the values that are empty: few, and needed by each notice anew. */
 const wholes = new WeakMap<readonly TemplateLine[], Map<string, TemplateLine>>();
 
-function wholeOf(lines: readonly TemplateLine[], values: Begun['values']): TemplateLine {
-  const known = wholes.get(lines) ?? new Map<string, TemplateLine>();
-  wholes.set(lines, known);
+function wholeOf(lines: readonly TemplateLine[], values: OfNotice): TemplateLine {
   const { seller, oldDate, newDate, detail } = values;
   const empty = `${seller === ''} ${oldDate === ''} ${newDate === ''} ${detail === ''}`;
-  const whole = known.get(empty) ?? joined(lines, values);
-  known.set(empty, whole);
+  const known = wholes.get(lines)?.get(empty);
+  if (known !== undefined) return known;
+  const whole = joined(lines, values);
+  wholes.set(lines, (wholes.get(lines) ?? new Map<string, TemplateLine>()).set(empty, whole));
   return whole;
 }
 
 /** Puts lines together, without those that name an empty value. */
-function joined(lines: readonly TemplateLine[], values: Values): TemplateLine {
+function joined(
+  lines: readonly TemplateLine[],
+  values: Readonly<Partial<Record<TemplateVariable, string>>>,
+): TemplateLine {
   const left = lines.filter((line) =>
     line.every((part) => typeof part === 'string' || values[part.variable] !== ''),
   );
@@ -163,10 +179,12 @@ function merged(parts: TemplateLine): TemplateLine {
 }
 
 /** Puts the values in. It adds up one text: a list to join costs ten times the memory. */
-function fill(line: TemplateLine, ofNotice: Values, ofOrder: Values): string {
+function fill(line: TemplateLine, ofNotice: OfNotice, ofOrder: OfOrder): string {
   let text = '';
-  for (const part of line)
-    text += typeof part === 'string' ? part : (ofOrder[part.variable] ?? ofNotice[part.variable] ?? '');
+  for (const part of line) {
+    if (typeof part === 'string') text += part;
+    else text += isOfOrder(part.variable) ? ofOrder[part.variable] : ofNotice[part.variable];
+  }
   return text;
 }
 

@@ -99,6 +99,21 @@ describe('render', () => {
     });
   }
 
+  it('leaves out the lines of what is empty, and only those, whatever was written before', () => {
+    const linesOf = (own: Partial<TemplateVariables>) =>
+      render(templates, { reason: 'WEATHER', locale: 'ko', variables: variables(own) }).text.split('\n');
+    const detail = '비가 그치는 대로 수확합니다.';
+    const all = linesOf({ detail });
+    const without = (...names: string[]) =>
+      all.filter((line) => !names.some((name) => line.startsWith(`■ ${name}: `)));
+    assert.equal(without('판매자 안내', '상품').length, all.length - 2);
+    assert.deepEqual(linesOf({}), without('판매자 안내'));
+    assert.deepEqual(linesOf({ detail }), all);
+    assert.deepEqual(linesOf({ detail: ' ', product: '' }), without('판매자 안내', '상품'));
+    assert.deepEqual(linesOf({ detail, product: '' }), without('상품'));
+    assert.deepEqual(linesOf({ detail, seller: '' }), all.slice(1));
+  });
+
   it('writes the same in a row as one by one, whatever changes from one to the next', () => {
     const changes: Partial<Told & TemplateVariables>[] = [
       {},
