@@ -135,7 +135,8 @@ export async function markPublished(
 
 /**
  * Gives orders that are `failed` back the state before it: `delayed`, or no row at all. The age of what was surely
- * never sent counts from now, so that a delivery which is repeated from here on is a young one.
+ * never sent counts from now, so that a delivery which is repeated from here on is a young one. An order that fails
+ * between the two statements, having had no row, stays as it is: it has a failure of its own.
  */
 async function restoreFailed(
   tx: Tx,
@@ -154,7 +155,7 @@ async function restoreFailed(
     `update ledger l
      set state = l.failed_from, failed_from = null, settled_at = null,
          retried_at = case when k.unsent then now() else l.retried_at end
-     from ${batchOf({ unsent: 'boolean' })} k where ${those}`,
+     from ${batchOf({ unsent: 'boolean' })} k where ${those} and l.failed_from is not null`,
     [...columns, column(orders, ({ unsent }) => String(unsent))],
   );
 }

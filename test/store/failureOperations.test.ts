@@ -60,6 +60,25 @@ describe('two operations on the same failures', () => {
       what: 'somebody waits',
     });
 
+  it('a retry leaves an order alone that fails anew while it is taken', async () => {
+    const [failureId = ''] = await recordedNow(1);
+    const operationId = await begun([failureId]);
+    // It had no row before, so it loses the one that says that it failed; then somebody records that it failed again.
+    await store.query(`
+      create function fails_again() returns trigger language plpgsql as $$ begin insert into ledger select old.*; return null; end $$;
+      create trigger fails_again after delete on ledger for each row execute function fails_again()`);
+    try {
+      const taken = await takeNext(store, operationId, 1);
+      assert.deepEqual(
+        taken.map((each) => each.failureId),
+        [failureId],
+      );
+      assert.deepEqual(await statesOf(store, notice), { 'o-1': 'failed' });
+    } finally {
+      await store.query('drop function fails_again cascade');
+    }
+  });
+
   it('a cancel gives back only what is still unsent once nobody can send any more', async () => {
     const failureIds = await recordedNow(3);
     const operationId = await begun(failureIds);
