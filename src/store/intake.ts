@@ -60,8 +60,8 @@ const insert = {
  *
  * Each row is looked up by its key and marked where it lies, in the order of the keys, since the sweep of one process and
  * the publishing of another may mark the same chunks at once. What anybody changes in between may stay unmarked, and then
- * is published once more. `done_at is null` stands outside of the lookup, and the whole
- * in a transaction, so that no plan goes through all that waits instead.
+ * is published once more. `done_at is null` stands outside of the lookup, and the whole in a transaction, so that no plan
+ * goes through all that waits instead.
  */
 export async function markChunksDone(store: Store, chunks: readonly ChunkKey[]): Promise<void> {
   await transaction(store, (tx) =>
