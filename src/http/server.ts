@@ -10,6 +10,7 @@ import type { Sql } from '../store/store.ts';
 import { createAdmission } from './admission.ts';
 import { createAuthenticate } from './authenticate.ts';
 import { readJsonOnly, refuseLargeBody } from './body.ts';
+import { closeSoon } from './closing.ts';
 import type { DryRunOptions } from './dry-run.ts';
 import { createSendProblem } from './errors.ts';
 import { explain } from './explain.ts';
@@ -48,8 +49,8 @@ export interface ServerOptions
 /**
  * Makes the HTTP server, ready to `listen`.
  *
- * `close()` takes no new connections, lets running requests end, and resolves when all that was accepted has
- * been published or left to the sweep. It closes nothing of what it was given.
+ * `close()` takes no new connections and no new requests, lets running ones end, and resolves when all that was accepted
+ * has been published or left to the sweep. It closes nothing of what it was given.
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
@@ -62,6 +63,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // One of its own would cost each request as much as its key; what we log of one names its `reqId`.
     childLoggerFactory: (logger) => logger,
     bodyLimit,
+    return503OnClosing: false, // `closeSoon` does, as a problem with Retry-After
     routerOptions: { maxParamLength: 500 },
     frameworkErrors: (error, request, reply) => {
       sendProblem(error, request, reply);
@@ -76,6 +78,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     throw new Problem('not-found', `There is no ${request.method} ${request.url.split('?')[0]} here.`);
   });
 
+  closeSoon(app, { retryAfterSeconds });
   const intake = createIntake(options);
   app.addHook('onClose', () => intake.drained());
 

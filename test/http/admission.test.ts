@@ -5,28 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Admission, createAdmission } from '../../src/http/admission.ts';
 import { Problem } from '../../src/http/problem.ts';
 import { until } from '../support/wait.ts';
-import { type Api, aBody, aMoment, countOf, get, post, startApi } from './api.ts';
-
-/** A notice as it goes over the wire. */
-const requestTo = (api: Api) => {
-  const body = JSON.stringify(aBody());
-  return (
-    `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
-    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
-};
-
-/** Waits until a statement waits for a lock. */
-const untilLocked = (api: Api, what: string) =>
-  until(
-    async () =>
-      (
-        await api.store.query(
-          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-        )
-      ).length > 0,
-    { what },
-  );
+import { type Api, aBody, aMoment, countOf, get, post, requestTo, startApi, untilLocked } from './api.ts';
 
 describe('Admission', () => {
   const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });

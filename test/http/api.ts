@@ -8,6 +8,7 @@ import { addApiKey } from '../../src/store/sellers.ts';
 import type { Store } from '../../src/store/store.ts';
 import { migratedDatabase } from '../support/database.ts';
 import { aToday } from '../support/makers.ts';
+import { until } from '../support/wait.ts';
 
 export const quiet = pino({ level: 'silent' });
 
@@ -90,6 +91,27 @@ export const aBody = (parts: object = {}): object => ({
   orderIds: ['o-1'],
   ...parts,
 });
+
+/** A notice as it goes over the wire. */
+export const requestTo = (api: Api) => {
+  const body = JSON.stringify(aBody());
+  return (
+    `POST /v1/delay-notices HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
+    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+};
+
+/** Waits until a statement waits for a lock. */
+export const untilLocked = (api: Api, what: string) =>
+  until(
+    async () =>
+      (
+        await api.store.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+        )
+      ).length > 0,
+    { what },
+  );
 
 /** Posts a notice; `headers` win, and a header that is undefined is left out. */
 export async function post(
