@@ -46,6 +46,7 @@ export async function openServers(say: (line: string) => void) {
     CHODANG_POSTGRES_URL: urls.postgres,
     CHODANG_RABBITMQ_URL: urls.rabbitmq,
     CHODANG_ZOOKEEPER: zookeeper.connect ?? '',
+    CHODANG_ZOOKEEPER_SNAPSHOT_DIR: '', // from one, later starts in this clone would know what was set here
     CHODANG_TMS_URL: urls.tms,
     CHODANG_HTTP_PORT: '0',
     CHODANG_LOG_LEVEL: process.env['CHODANG_LOG_LEVEL'] ?? 'warn',

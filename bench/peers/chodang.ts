@@ -10,9 +10,6 @@ import { type Contestant, noticeOf, sellersOf } from './contestant.ts';
 /** How many notices of one order each are posted a second: more than are settled. */
 const offeredPerSecond = 15_000;
 
-/** No snapshot of the switches is kept: from it, later starts in this clone would know what was set here. */
-const settings = { CHODANG_ZOOKEEPER_SNAPSHOT_DIR: '' };
-
 /**
  * Chodang as `chodang start` runs it, all parts in one process: over HTTP, so that its intake is measured too, and the
  * process that posts takes its share of the machine.
@@ -21,7 +18,7 @@ const settings = { CHODANG_ZOOKEEPER_SNAPSHOT_DIR: '' };
  * notice for each order, from many sellers, posted by the process that does so for `singles`.
  */
 export const chodang: Contestant = async (servers, apiKeys, mode) => {
-  const subject = await servers.startChodang({ env: settings });
+  const subject = await servers.startChodang();
   return {
     async settle(prefix, count) {
       if (mode === 'chunked')
@@ -50,7 +47,7 @@ export const chodang: Contestant = async (servers, apiKeys, mode) => {
  */
 export const legacy: Contestant = async (servers, apiKeys) => {
   await setPath(servers, 'legacy');
-  const subject = await servers.startChodang({ env: { ...settings, CHODANG_LEGACY_INTERVAL_MS: '100' } });
+  const subject = await servers.startChodang({ env: { CHODANG_LEGACY_INTERVAL_MS: '100' } });
   return {
     async settle(prefix, count) {
       await beginRun(servers, { prefix, count, sellers: 1 });
