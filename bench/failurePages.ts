@@ -1,6 +1,7 @@
+import { choose } from '../src/store/failureChoice.ts';
 import { listFailureGroups } from '../src/store/failureGroups.ts';
 import { listOperations } from '../src/store/failureHistory.ts';
-import { beginRetry, choose, endRetry } from '../src/store/failureOperations.ts';
+import { beginRetry, endRetry } from '../src/store/failureOperations.ts';
 import { type FailureFilter, listFailures } from '../src/store/failures.ts';
 import type { Sql } from '../src/store/store.ts';
 import { emptyFailures } from './failureRecording.ts';

@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installMissing } from '../src/stack/packages.ts';
 import { startZookeeper } from '../src/stack/zookeeper.ts';
+import { type Connection } from '../src/switches/connection.ts';
 import { makePath } from '../src/switches/path.ts';
-import { type Connection, connectTo } from '../src/switches/zookeeper.ts';
+import { connectTo } from '../src/switches/zookeeper.ts';
 import { median } from './median.ts';
 import type { Asked, Told } from './switches-process.ts';
 

@@ -1,4 +1,5 @@
-import { aclOf, type Connection, isRefused, writtenRight } from '../switches/zookeeper.ts';
+import { type Connection } from '../switches/connection.ts';
+import { aclOf, isRefused, writtenRight } from '../switches/zookeeper.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { reasonOf } from './words.ts';
 

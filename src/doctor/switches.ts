@@ -1,9 +1,10 @@
 import type { Config } from '../config/schema.ts';
+import { type Connection, type Znode } from '../switches/connection.ts';
 import { parseRule } from '../switches/parse.ts';
 import { switchesPath } from '../switches/path.ts';
 import { describeRule } from '../switches/rule.ts';
 import { SwitchValueError } from '../switches/value-error.ts';
-import { type Connection, isRefused, type Znode } from '../switches/zookeeper.ts';
+import { isRefused } from '../switches/zookeeper.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { rightsFindings } from './rights.ts';
 import { counted } from './words.ts';

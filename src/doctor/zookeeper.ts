@@ -1,5 +1,7 @@
 import type { Config } from '../config/schema.ts';
-import { type Connection, connectTo, isRefused, serversOf } from '../switches/zookeeper.ts';
+import { type Connection } from '../switches/connection.ts';
+import { serversOf } from '../switches/servers.ts';
+import { connectTo, isRefused } from '../switches/zookeeper.ts';
 import { type Finding, ok, warn, wrong } from './check.ts';
 import { askSrvr, type ZookeeperServer } from './srvr.ts';
 import { switchFindings } from './switches.ts';

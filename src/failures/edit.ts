@@ -3,7 +3,7 @@ import { feedStep } from '../config/topology.ts';
 import { orderEventsIn } from '../rules/orderFormat.ts';
 import { chunksIn } from '../rules/salvage.ts';
 import type { OrderKey } from '../store/batch.ts';
-import { OperationRefused } from '../store/failureOperations.ts';
+import { OperationRefused } from '../store/failureChoice.ts';
 import type { RecordedFailure } from '../store/failures.ts';
 import { noticesOfIds, ordersNotOf } from '../store/noticeOrders.ts';
 import type { Sql } from '../store/store.ts';

@@ -2,7 +2,7 @@ import { judge, type Limits, stillTrue } from '../rules/judge.ts';
 import type { RejectReason, ShipDate } from '../rules/notice.ts';
 import { failedOrdersOf, type SalvagedOrder } from '../rules/salvage.ts';
 import { isStorable } from '../store/batch.ts';
-import { tellLeft } from '../store/failureOperations.ts';
+import { tellLeft } from '../store/failureChoice.ts';
 import type { RecordedFailure } from '../store/failures.ts';
 import { failedFromOf, type LedgerState, readOrders } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';

@@ -1,15 +1,6 @@
 import type { ShipDate } from '../rules/notice.ts';
-import {
-  type Begun,
-  type By,
-  beginRetry,
-  type Choice,
-  choose,
-  type Left,
-  OperationRefused,
-  type RetryOptions,
-  tellLeft,
-} from '../store/failureOperations.ts';
+import { type Choice, choose, type Left, OperationRefused, tellLeft } from '../store/failureChoice.ts';
+import { type Begun, type By, beginRetry, type RetryOptions } from '../store/failureOperations.ts';
 import { findFailures, type RecordedFailure, stepsOf } from '../store/failures.ts';
 import { noticesOfIds } from '../store/noticeOrders.ts';
 import type { Sql, Store } from '../store/store.ts';

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { InfrastructureError } from '../pipeline/errors.ts';
-import { OperationRefused } from '../store/failureOperations.ts';
+import { OperationRefused } from '../store/failureChoice.ts';
 import { Problem, type ProblemType } from './problem.ts';
 
 /** What Fastify says of requests before our routes see them, in the words of our problems. */

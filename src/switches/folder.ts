@@ -2,9 +2,10 @@ import { atMost } from './at-most.ts';
 import type { ZnodeChange, ZnodeKind, ZnodeLog, ZnodeStatus } from './kind.ts';
 import { type KnownZnode, KnownZnodes } from './known.ts';
 import { folderPath } from './path.ts';
+import { serversOf } from './servers.ts';
 import { SnapshotFile, seenIn } from './snapshot.ts';
 import { watchZnodes } from './watch.ts';
-import { type Access, aclOf, serversOf } from './zookeeper.ts';
+import { type Access, aclOf } from './zookeeper.ts';
 
 /** Where a folder of znodes is, and how patiently it is followed. */
 export interface FolderOptions<Parsed extends object> extends Access {

@@ -1,9 +1,9 @@
+import type { Stamp } from './connection.ts';
 import { registered } from './definition.ts';
 import type { SwitchChange, SwitchLog } from './known.ts';
 import { parseRule } from './parse.ts';
 import { SwitchValueError } from './value-error.ts';
 import type { SwitchPlace, WrittenValue } from './write.ts';
-import type { Stamp } from './zookeeper.ts';
 
 /** One version of a switch, as history keeps it. */
 export interface SwitchVersion extends Stamp {

@@ -1,4 +1,4 @@
-import type { Stamp } from './zookeeper.ts';
+import type { Stamp } from './connection.ts';
 
 /** Where things are said; a pino logger fits. */
 export interface ZnodeLog {

@@ -1,7 +1,7 @@
+import type { Znode } from './connection.ts';
 import type { ZnodeChange, ZnodeKind, ZnodeLog, ZnodeStatus } from './kind.ts';
 import type { Rule } from './rule.ts';
 import type { Snapshot } from './snapshot.ts';
-import type { Znode } from './zookeeper.ts';
 
 /** Where things are said of switches. */
 export type SwitchLog = ZnodeLog;

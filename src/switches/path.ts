@@ -1,4 +1,4 @@
-import type { Connection } from './zookeeper.ts';
+import type { Connection } from './connection.ts';
 
 /** Tells where the znodes of the switches are; throws if `root` is no absolute path. */
 export const switchesPath = (root: string): string => folderPath(root, 'switches');

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import type { Znode } from './zookeeper.ts';
+import type { Znode } from './connection.ts';
 
 /** What a process knew last of the znodes of a folder, for one that starts while ZooKeeper is away. */
 export interface Snapshot {

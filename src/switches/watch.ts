@@ -1,15 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { atMost } from './at-most.ts';
+import { type Connection, ConnectionEnded, type Stamp, type Znode } from './connection.ts';
 import { makePath } from './path.ts';
-import {
-  type Access,
-  type Connection,
-  ConnectionEnded,
-  connectTo,
-  type Stamp,
-  serversOf,
-  type Znode,
-} from './zookeeper.ts';
+import { serversOf } from './servers.ts';
+import { type Access, connectTo } from './zookeeper.ts';
 
 /** Is told what ZooKeeper says. None of these may throw. */
 export interface ZnodeListener {

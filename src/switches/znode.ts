@@ -1,5 +1,7 @@
+import { type Connection, type Stamp } from './connection.ts';
 import { makePath } from './path.ts';
-import { type Access, type Connection, connectTo, isRefused, type Stamp, serversOf } from './zookeeper.ts';
+import { serversOf } from './servers.ts';
+import { type Access, connectTo, isRefused } from './zookeeper.ts';
 
 /** Which ZooKeeper. */
 export interface ZookeeperPlace extends Access {

@@ -1,63 +1,6 @@
 import zookeeper from 'node-zookeeper-client';
 import { atMost } from './at-most.ts';
-
-/** Which state of a znode this is. */
-export interface Stamp {
-  /** Counts the changes since it was created, from 0. */
-  readonly version: number;
-  /** The transaction that created it; a znode that was deleted and made again has another. */
-  readonly czxid: bigint;
-  /** The transaction that wrote this value: unique, and growing over all znodes of an ensemble. */
-  readonly mzxid: bigint;
-  /** When the server wrote it, by the server's clock. */
-  readonly changedAt: Date;
-  readonly createdAt: Date;
-}
-
-/** A znode's value as it was read. */
-export interface Znode extends Stamp {
-  readonly data: Buffer;
-}
-
-/**
- * One connection to one server with a session of its own.
- *
- * It lives once: whatever ends it (a cut, a server that no longer answers, an expired session), it stays ended
- * and another one is made. Its watches fire once, and not at all after its end, so that whoever makes another
- * one reads everything again. A call rejects with a `ConnectionEnded` if the end comes before the answer.
- */
-export interface Connection {
-  /** Its address. */
-  readonly server: string;
-  /** What the server agreed to, in ms. */
-  readonly sessionTimeoutMs: number;
-  /** Settles with the reason when the connection ends; never rejects. */
-  readonly ended: Promise<ConnectionEnded>;
-  /** Names of the children; null, without a watch, if there is no such znode. */
-  children(path: string, onChange: () => void): Promise<string[] | null>;
-  /** Value of the znode; null, without a watch, if there is none. */
-  read(path: string, onChange: () => void): Promise<Znode | null>;
-  /** Stamp of the znode, null if there is none; also watches for one that isn't there yet. */
-  exists(path: string, onChange?: () => void): Promise<Stamp | null>;
-  /**
-   * Rights of the znode, each as zkCli writes it, with the permissions in the order of `cdrwa`; null if there is none.
-   * Who may not administer it sees `x` in place of each hash.
-   */
-  rights(path: string): Promise<string[] | null>;
-  /** Makes the znode, with the connection's `acl`; false if it was there already. Its parent must be there. */
-  create(path: string, data: Buffer): Promise<boolean>;
-  /**
-   * Replaces the value, and gives the new stamp; null if there is no such znode, `'conflict'` if it has another
-   * version than `version` (default: whatever version it has).
-   */
-  write(path: string, data: Buffer, version?: number): Promise<Stamp | 'conflict' | null>;
-  /** Deletes the znode if it has this version; null if there is none, `'conflict'` if it has another one. */
-  remove(path: string, version: number): Promise<'removed' | 'conflict' | null>;
-  /** The last transaction that the server said it knows of. */
-  lastZxid(): bigint;
-  /** Ends the session; leaves no timer and no socket. */
-  close(): Promise<void>;
-}
+import { type Connection, ConnectionEnded, type Stamp, type Znode } from './connection.ts';
 
 /** Who asks, and who may do what with the znodes that he makes. */
 export interface Access {
@@ -68,37 +11,6 @@ export interface Access {
    * Default: everyone may do everything.
    */
   acl?: string | undefined;
-}
-
-/** Says that a connection is over, and why. */
-export class ConnectionEnded extends Error {
-  override name = 'ConnectionEnded';
-}
-
-/** Splits `host:port,host:port/chroot` into one address per server, each with the chroot; throws if it makes no sense. */
-export function serversOf(connect: string): [string, ...string[]] {
-  const [hosts = '', ...chroot] = connect.split('/');
-  const suffix = chroot.length === 0 ? '' : `/${chroot.join('/')}`;
-  const [first, ...rest] = hosts
-    .split(',')
-    .map((host) => host.trim())
-    .filter((host) => host !== '');
-  if (first === undefined) {
-    throw new Error(
-      `"${connect}" names no ZooKeeper server; expected host:port, or several with commas between`,
-    );
-  }
-  for (const server of [first, ...rest]) {
-    const port = /^[^:\s]+:(\d+)$|^\[[\da-f:.]+\]:(\d+)$|^[^:\s]+$/i.exec(server);
-    const number = Number(port?.[1] ?? port?.[2] ?? 2181);
-    if (!port || number < 1 || number > 65_535)
-      throw new Error(
-        `"${server}" is no address of a ZooKeeper server; expected host:port, such as 127.0.0.1:2181`,
-      );
-  }
-  if (chroot.includes(''))
-    throw new Error(`"${suffix}" can't be a chroot; expected an absolute path, such as "/shop"`);
-  return [`${first}${suffix}`, ...rest.map((host) => `${host}${suffix}`)];
 }
 
 /** How one connection is made. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { uuidv7 } from 'uuidv7';
 import { exchanges } from '../../src/pipeline/topology.ts';
-import type { Choice } from '../../src/store/failureOperations.ts';
+import type { Choice } from '../../src/store/failureChoice.ts';
 import { findFailures, listFailures } from '../../src/store/failures.ts';
 import { statesOf } from '../support/database.ts';
 import { badPhone, ended, failing, retry, those } from '../support/failing.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { type Choice } from '../../src/store/failureChoice.ts';
 import { listFailureGroups } from '../../src/store/failureGroups.ts';
 import { findOperation, listItems } from '../../src/store/failureHistory.ts';
-import { beginRetry, type Choice, endRetry, type RetryOptions } from '../../src/store/failureOperations.ts';
+import { beginRetry, endRetry, type RetryOptions } from '../../src/store/failureOperations.ts';
 import { findFailures, listFailures } from '../../src/store/failures.ts';
 import { statesOf } from '../support/database.ts';
 import { until } from '../support/wait.ts';

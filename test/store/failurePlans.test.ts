@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { Client, QueryConfig } from 'pg';
 import { fillFailures, fillOperations } from '../../bench/failureRows.ts';
+import { choose } from '../../src/store/failureChoice.ts';
 import { listFailureGroups } from '../../src/store/failureGroups.ts';
 import { listOperations } from '../../src/store/failureHistory.ts';
-import { choose } from '../../src/store/failureOperations.ts';
 import { type FailureFilter, listFailures } from '../../src/store/failures.ts';
 import type { Store } from '../../src/store/store.ts';
 import { migratedDatabase } from '../support/database.ts';

@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { failedOrdersOf } from '../../src/rules/salvage.ts';
-import {
-  beginRetry,
-  type Choice,
-  discardFailures,
-  endRetry,
-  OperationRefused,
-  undoDiscard,
-} from '../../src/store/failureOperations.ts';
+import { type Choice, OperationRefused } from '../../src/store/failureChoice.ts';
+import { beginRetry, discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
 import { removeOldFailures } from '../../src/store/failureRetention.ts';
 import { type Failure, recordFailures } from '../../src/store/failures.ts';
 import {

@@ -2,13 +2,9 @@ import assert from 'node:assert/strict';
 import { connect } from 'amqplib';
 import { headerNames } from '../../src/pipeline/message.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
+import { type Choice } from '../../src/store/failureChoice.ts';
 import { findOperation } from '../../src/store/failureHistory.ts';
-import {
-  beginRetry,
-  type Choice,
-  type Operation,
-  type RetryOptions,
-} from '../../src/store/failureOperations.ts';
+import { beginRetry, type Operation, type RetryOptions } from '../../src/store/failureOperations.ts';
 import { type ListedFailure, listFailures } from '../../src/store/failures.ts';
 import { until } from './wait.ts';
 import type { World } from './world.ts';

@@ -1,4 +1,5 @@
-import { type By, discardFailures, tellLeft, undoDiscard } from '../../store/failureOperations.ts';
+import { tellLeft } from '../../store/failureChoice.ts';
+import { type By, discardFailures, undoDiscard } from '../../store/failureOperations.ts';
 import type { Output } from '../output.ts';
 import { count } from '../progress.ts';
 import { whoAmI } from '../who.ts';

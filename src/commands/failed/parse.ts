@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
+import type { Choice } from '../../store/failureChoice.ts';
 import { type FailureState, failureStates } from '../../store/failureGroups.ts';
-import type { Choice } from '../../store/failureOperations.ts';
 
 /** Reads how many lines to print at most. */
 export function limitOf(text: string): number {

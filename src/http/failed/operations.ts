@@ -9,9 +9,9 @@ import {
   retryFailures,
   usualRetry,
 } from '../../failures/retry.ts';
+import { type Choice } from '../../store/failureChoice.ts';
 import { findOperation, listItems, listOperations } from '../../store/failureHistory.ts';
 import {
-  type Choice,
   discardFailures,
   endRetry,
   type Operation,
