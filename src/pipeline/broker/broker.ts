@@ -1,16 +1,12 @@
-import {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
-  connect,
-  type RecoveringChannelModel,
-} from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { InfrastructureError } from '../errors.ts';
 import type { Publication } from '../message.ts';
 import type { TopologyOptions } from '../topology.ts';
+import { openConnection } from './connection.ts';
 import { declareTopology, FatalTopologyError } from './declare.ts';
-import { type Delivery, deliveryOf } from './delivery.ts';
-import { publishConfirmed } from './publish.ts';
+import type { Delivery } from './delivery.ts';
+import { openPublisher, type PublisherOptions } from './publisher.ts';
+import { createQuestions } from './questions.ts';
 import { RecoveringSubscription, type Subscription } from './subscription.ts';
 
 export type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
@@ -40,25 +36,13 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-export interface BrokerOptions {
-  url: string;
+export interface BrokerOptions extends Omit<PublisherOptions, 'declare'> {
   topology: TopologyOptions;
-  /** Shown in RabbitMQ's management page. */
-  name: string;
-  /** How long a publish waits for a channel while the connection is being renewed, in ms. */
-  publishWaitMs: number;
   /** With more bytes published and not confirmed yet there is no room: they stay in memory. Default: no limit. */
   maxUnconfirmedBytes?: number;
-  log: {
-    info(fields: object, message: string): void;
-    warn(fields: object, message: string): void;
-    error(fields: object, message: string): void;
-  };
   /** Called when the topology can't be declared; the process must stop. */
   onFatal(error: FatalTopologyError): void;
 }
-
-const reconnect = { initialDelay: 100, maxDelay: 5_000 };
 
 /**
  * Opens the two connections of a process, one to publish and one to consume: RabbitMQ reads nothing from a
@@ -70,17 +54,8 @@ const reconnect = { initialDelay: 100, maxDelay: 5_000 };
 export function openBroker(options: BrokerOptions): Broker {
   const { log, topology, maxUnconfirmedBytes = Number.POSITIVE_INFINITY } = options;
   const subscriptions = new Set<RecoveringSubscription>();
-  let publishing: ConfirmChannel | undefined;
-  let asking: Promise<Channel> | undefined;
-  let consuming: ChannelModel | undefined;
-  let blocked: string | undefined;
-  let closing = false;
-  let mending = false;
-  let unconfirmedBytes = 0;
   let fatal: FatalTopologyError | undefined;
   let failConnecting: ((error: FatalTopologyError) => void) | undefined;
-  const returned = new Set<string>();
-  const waiting = new Set<() => void>();
 
   const declare = async (model: ChannelModel) => {
     try {
@@ -95,150 +70,20 @@ export function openBroker(options: BrokerOptions): Broker {
     }
   };
 
-  const openPublishing = async (model: ChannelModel) => {
-    const channel = await model.createConfirmChannel();
-    channel.on('error', (error) => log.error({ err: error }, 'RabbitMQ closed the publishing channel'));
-    channel.on('return', (message) => {
-      returned.add(String(message.properties.messageId));
-      mend(model);
-    });
-    channel.on('close', () => {
-      if (publishing !== channel) return;
-      publishing = undefined;
-      // The connection may well be up: a channel alone was closed. If it is down, `setup` opens the next one.
-      if (!closing) openPublishing(model).catch((error) => log.warn({ err: error }, 'no publishing channel'));
-    });
-    publishing = channel;
-    for (const wake of waiting) wake();
-    waiting.clear();
-  };
-
-  // Somebody removed a queue or a binding of ours: what is published next should find it again.
-  const mend = (model: ChannelModel) => {
-    if (mending || closing) return;
-    mending = true;
-    declare(model)
-      .then(() => log.warn({}, 'a message was returned; the topology has been declared again'))
-      .catch((error: unknown) => log.error({ err: error }, 'the topology could not be declared again'))
-      .finally(() => {
-        mending = false;
-      });
-  };
-
-  const open = (purpose: string, setup: (model: ChannelModel) => Promise<void>) => {
-    const opened = connect(options.url, {
-      clientProperties: { connection_name: `${options.name} ${purpose}` },
-      noDelay: true,
-      timeout: 5_000,
-      recovery: {
-        ...reconnect,
-        waitForConnect: false,
-        // amqplib listens to a connection only once `setup` is through: what happens to it before is ours.
-        setup: async (model: ChannelModel) => {
-          let gone: Error | undefined;
-          model.on('error', (error: Error) => log.warn({ err: error, purpose }, 'RabbitMQ connection error'));
-          model.on('close', (error?: Error) => {
-            gone = error ?? new Error('RabbitMQ closed the connection');
-          });
-          await setup(model);
-          if (gone) throw gone;
-        },
-      },
-    });
-    return opened.then((model: RecoveringChannelModel) => {
-      model.on('connect', () => log.info({ purpose }, 'connected to RabbitMQ'));
-      model.on('disconnect', (error) => {
-        blocked = purpose === 'publish' ? undefined : blocked;
-        log.warn({ err: error, purpose }, 'RabbitMQ connection lost; reconnecting');
-      });
-      model.on('connect-failed', (error) =>
-        log.warn({ err: error, purpose }, 'RabbitMQ is away; trying again'),
-      );
-      model.on('error', (error) => log.warn({ err: error, purpose }, 'RabbitMQ connection error'));
-      return model;
-    });
-  };
-
-  const publisher = open('publish', async (model) => {
+  const publisher = openPublisher({ ...options, declare });
+  const questions = createQuestions(log);
+  const consumer = openConnection(options, 'consume', async (model) => {
     await declare(model);
-    await openPublishing(model);
-  }).then((model) => {
-    model.on('blocked', (reason) => {
-      blocked = reason;
-      log.warn({ reason }, 'RabbitMQ blocks publishers; messages wait');
-    });
-    model.on('unblocked', () => {
-      blocked = undefined;
-      log.info({}, 'RabbitMQ takes messages again');
-    });
-    return model;
+    questions.askOn(model);
   });
-
-  const consumer = open('consume', async (model) => {
-    await declare(model);
-    asking = undefined;
-    consuming = model;
-    model.on('close', () => {
-      if (consuming === model) consuming = undefined;
-    });
-  });
-
-  /** One channel for all, also for those who ask while it is being opened. */
-  const askingChannel = (): Promise<Channel> => {
-    if (asking) return asking;
-    if (!consuming) throw new InfrastructureError('RabbitMQ is away: no connection to ask on');
-    const opening = consuming.createChannel().then((channel) => {
-      channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ refused a question about a queue'));
-      channel.on('close', () => {
-        if (asking === opening) asking = undefined;
-      });
-      return channel;
-    });
-    opening.catch(() => {
-      if (asking === opening) asking = undefined;
-    });
-    asking = opening;
-    return opening;
-  };
-
-  const inspect = (queue: string) =>
-    ask(async () => {
-      const { messageCount, consumerCount } = await (await askingChannel()).checkQueue(queue);
-      return { messages: messageCount, consumers: consumerCount };
-    });
-
-  const publishingChannel = async (): Promise<ConfirmChannel> => {
-    if (publishing) return publishing;
-    await new Promise<void>((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        waiting.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, options.publishWaitMs);
-      waiting.add(wake);
-    });
-    if (!publishing) throw new InfrastructureError('RabbitMQ is away: no connection to publish on');
-    return publishing;
-  };
 
   const ready = (): Readiness => {
-    if (fatal) return { ok: false, why: fatal.message };
-    if (blocked !== undefined) return { ok: false, why: `RabbitMQ blocks publishers: ${blocked}` };
-    if (!publishing) return { ok: false, why: 'RabbitMQ is away' };
-    return { ok: true };
+    const why = fatal?.message ?? publisher.whyNot();
+    return why === undefined ? { ok: true } : { ok: false, why };
   };
 
   return {
-    async publish(publication) {
-      const bytes = publication.content.length;
-      unconfirmedBytes += bytes;
-      try {
-        await publishConfirmed(await publishingChannel(), publication, returned);
-      } finally {
-        unconfirmedBytes -= bytes;
-      }
-    },
+    publish: (publication) => publisher.publish(publication),
 
     subscribe(queue, onDelivery) {
       const subscription = new RecoveringSubscription(queue, onDelivery, consumer, options, () =>
@@ -248,30 +93,19 @@ export function openBroker(options: BrokerOptions): Broker {
       return subscription;
     },
 
-    async get(queue) {
-      return ask(async () => {
-        const opened = askingChannel();
-        const channel = await opened;
-        const message = await channel.get(queue, { noAck: false });
-        return message === false ? undefined : deliveryOf(channel, message, () => asking === opened);
-      });
-    },
+    get: (queue) => questions.get(queue),
 
-    async depth(queue) {
-      return (await inspect(queue)).messages;
-    },
+    depth: async (queue) => (await questions.inspect(queue)).messages,
 
-    inspect,
+    inspect: (queue) => questions.inspect(queue),
 
     ready,
 
     hasRoom() {
       const readiness = ready();
-      if (!readiness.ok || unconfirmedBytes <= maxUnconfirmedBytes) return readiness;
-      return {
-        ok: false,
-        why: `RabbitMQ has yet to confirm ${unconfirmedBytes.toLocaleString('en-US')} bytes`,
-      };
+      const bytes = publisher.unconfirmedBytes();
+      if (!readiness.ok || bytes <= maxUnconfirmedBytes) return readiness;
+      return { ok: false, why: `RabbitMQ has yet to confirm ${bytes.toLocaleString('en-US')} bytes` };
     },
 
     async connected(ms) {
@@ -286,10 +120,9 @@ export function openBroker(options: BrokerOptions): Broker {
         if (fatal) reject(fatal);
       });
       try {
-        const both = Promise.all([
-          publisher.then((model) => model.waitForConnect()),
-          consumer.then((model) => model.waitForConnect()),
-        ]);
+        const both = Promise.all(
+          [publisher.connection, consumer].map(async (connection) => (await connection).waitForConnect()),
+        );
         await Promise.race([both, late, failed]);
       } finally {
         clearTimeout(timer);
@@ -297,20 +130,11 @@ export function openBroker(options: BrokerOptions): Broker {
     },
 
     async close() {
-      closing = true;
-      for (const wake of waiting) wake();
+      publisher.stop();
       await Promise.all([...subscriptions].map((subscription) => subscription.close()));
-      await Promise.all([(await publisher).close(), (await consumer).close()]);
+      await Promise.all(
+        [publisher.connection, consumer].map(async (connection) => (await connection).close()),
+      );
     },
   };
-}
-
-/** Whatever keeps RabbitMQ from answering is no message's fault. */
-async function ask<Answer>(question: () => Promise<Answer>): Promise<Answer> {
-  try {
-    return await question();
-  } catch (cause) {
-    if (cause instanceof InfrastructureError) throw cause;
-    throw new InfrastructureError('RabbitMQ did not answer a question about a queue', { cause });
-  }
 }
