@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.ts';
@@ -13,6 +13,8 @@ export interface AdmissionOptions {
   maxBytes: number;
   /** What is reckoned for a body whose length nobody told. */
   bodyLimit: number;
+  /** A sender that is silent for so long in the middle of its body is cut off, in ms; twice as long at the most. */
+  bodyIdleMs: number;
   /** What a request that isn't let in is told to wait, in seconds. */
   retryAfterSeconds: number;
 }
@@ -25,15 +27,18 @@ export interface Admission {
   look(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
   /** Lets a request in whose sender is known, until it is answered or its connection breaks; refuses it if there is no room. */
   enter(request: FastifyRequest, reply: FastifyReply): Problem | undefined;
+  /** Ends the timer. */
+  close(): void;
 }
 
 /**
  * Makes the hooks that let no more requests in than there is room for in memory, before their bodies are read.
  *
- * Those beyond get the problem `unavailable`, with `Retry-After`: nothing of them was read or stored.
+ * Those beyond get the problem `unavailable`, with `Retry-After`: nothing of them was read or stored. Senders that are gone
+ * without a word give their room back after a while: Node itself would wait for the rest of a body without end.
  */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { maxRequests, maxBytes, bodyLimit, retryAfterSeconds } = options;
+  const { maxRequests, maxBytes, bodyLimit, bodyIdleMs, retryAfterSeconds } = options;
   let requests = 0;
   let bytes = 0;
   // One for all: under too much load there may be thousands in a second, and each stack takes time to write.
@@ -90,6 +95,15 @@ export function createAdmission(options: AdmissionOptions): Admission {
     all.add(once);
     response.once('close', once);
   };
+  /** What was let in and isn't over, and how many bytes had come on its connection when it was looked at last. */
+  const inside = new Map<IncomingMessage, number>();
+  const looking = setInterval(() => {
+    for (const [raw, bytesBefore] of inside) {
+      const { bytesRead } = raw.socket;
+      if (!raw.readableEnded && bytesRead === bytesBefore) raw.destroy();
+      else inside.set(raw, bytesRead);
+    }
+  }, bodyIdleMs).unref();
   return {
     look: (request, reply) => (isFull(sizeOf(request)) ? refuse(request, reply) : undefined),
     enter(request, reply) {
@@ -99,11 +113,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (isFull(size)) return refuse(request, reply);
       requests += 1;
       bytes += size;
+      inside.set(request.raw, -1);
       whenOver(socket, reply.raw, () => {
+        inside.delete(request.raw);
         requests -= 1;
         bytes -= size;
       });
       return undefined;
     },
+    close: () => clearInterval(looking),
   };
 }

@@ -1,30 +1,55 @@
+import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { Problem } from './problem.ts';
 
-/** How often connections are looked for that have become idle while the server closes, in ms. */
-const lookMs = 50;
+export interface ClosingOptions {
+  /** What a request that comes meanwhile is told to wait, in seconds. */
+  retryAfterSeconds: number;
+  /** After so long whatever is still open is cut, in ms. */
+  closeWithinMs: number;
+}
+
+/** How often is looked whether all answers have gone out, in ms. */
+const lookMs = 20;
 
 /**
  * Makes `close()` end soon, and politely.
  *
  * What comes while requests that are under way are waited for gets the problem `unavailable`, with `Retry-After`, on
- * every route. A connection whose last answer was given is closed: Node closes those only that are idle when closing
- * begins, and would wait for a client that keeps its connection until that times out.
+ * every route. A connection is closed once its last answer has gone out, or at once if nothing ever came on it. Node
+ * by itself closes what is idle when closing begins, and would wait for other clients until their connections time
+ * out; a request of which only a part has come it would wait for without end.
  */
-export function closeSoon(app: FastifyInstance, { retryAfterSeconds }: { retryAfterSeconds: number }): void {
+export function closeSoon(app: FastifyInstance, { retryAfterSeconds, closeWithinMs }: ClosingOptions): void {
+  const { server } = app;
+  const open = new Set<Socket>();
   let refusal: Problem | undefined;
-  let looking: NodeJS.Timeout | undefined;
-  app.addHook('preClose', (done) => {
+  let cutting: NodeJS.Timeout | undefined;
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  app.addHook('preClose', async () => {
     refusal = new Problem('unavailable', 'This process is being stopped, and takes no more requests.', {
       headers: { 'retry-after': String(retryAfterSeconds) },
     });
-    looking = setInterval(() => app.server.closeIdleConnections(), lookMs);
-    done();
+    server.keepAliveTimeout = 1; // to which Node adds a second
+    cutting = setTimeout(() => server.closeAllConnections(), closeWithinMs);
+    // What Node takes for idle it cuts, also where an answer hasn't been sent to its end. A download may go on for long.
+    const until = performance.now() + closeWithinMs / 2;
+    while (hasUnsent(open) && performance.now() < until) await sleep(lookMs);
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
   });
   app.addHook('onRequest', (_request, _reply, done) => done(refusal));
   // Runs once the server has closed: of such hooks the last to be added comes first, and Fastify adds its own later.
   app.addHook('onClose', (_app, done) => {
-    clearInterval(looking);
+    clearTimeout(cutting);
     done();
   });
+}
+
+function hasUnsent(sockets: Iterable<Socket>): boolean {
+  for (const { writableLength } of sockets) if (writableLength > 0) return true;
+  return false;
 }

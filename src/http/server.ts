@@ -42,19 +42,24 @@ export interface ServerOptions
   maxRequests?: number;
   /** So many bytes may their bodies have, all together; default 64 MiB. */
   maxBytes?: number;
+  /** How long a sender may be silent in the middle of a notice until it is taken for gone, in ms; default 60,000. */
+  bodyIdleMs?: number;
   /** Orders in one notice, at most; default 50,000. */
   maxOrders?: number;
+  /** How long `close()` waits for requests that are under way, in ms; default 5,000. */
+  closeWithinMs?: number;
 }
 
 /**
  * Makes the HTTP server, ready to `listen`.
  *
- * `close()` takes no new connections and no new requests, lets running ones end, and resolves when all that was accepted
- * has been published or left to the sweep. It closes nothing of what it was given.
+ * `close()` takes no new connections and no new requests, lets running ones end within `closeWithinMs`, and resolves when
+ * all that was accepted has been published or left to the sweep. It closes nothing of what it was given.
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
   const { importLimit = 1024 ** 3, maxRequests = 1_500, maxBytes = 64 * 1024 * 1024 } = options;
+  const { bodyIdleMs = 60_000, closeWithinMs = 5_000 } = options;
   const sendProblem = createSendProblem({ retryAfterSeconds });
   const app: FastifyInstance = Fastify({
     loggerInstance: log,
@@ -78,7 +83,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     throw new Problem('not-found', `There is no ${request.method} ${request.url.split('?')[0]} here.`);
   });
 
-  closeSoon(app, { retryAfterSeconds });
+  closeSoon(app, { retryAfterSeconds, closeWithinMs });
   const intake = createIntake(options);
   app.addHook('onClose', () => intake.drained());
 
@@ -95,7 +100,13 @@ export function createServer(options: ServerOptions): FastifyInstance {
     now: options.now,
   });
   app.register(async (routes) => {
-    const admission = createAdmission({ maxRequests, maxBytes, bodyLimit, retryAfterSeconds });
+    const admission = createAdmission({
+      maxRequests,
+      maxBytes,
+      bodyLimit,
+      bodyIdleMs,
+      retryAfterSeconds,
+    });
     // Not thrown: what throws is looked at by V8, which took a fifth of all that a refusal costs.
     routes.addHook('onRequest', (request, reply, done) =>
       done(request.method === 'POST' ? admission.look(request, reply) : undefined),
@@ -105,6 +116,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     routes.addHook('onRequest', (request, reply, done) =>
       done(request.method === 'POST' ? admission.enter(request, reply) : undefined),
     );
+    routes.addHook('onClose', async () => admission.close());
     noticeRoutes(routes, { ...options, intake, maxOrders });
     outcomeRoutes(routes, store);
     rejectedRowRoutes(routes, store);

@@ -62,6 +62,8 @@ export async function startApi(
     maxRequests: config.http.maxRequests,
     maxBytes: config.http.maxBytesUnderWay,
     maxOrders: config.limits.maxOrdersPerNotice,
+    // What comes after it, the steps above all, needs time as well.
+    closeWithinMs: config.pipeline.shutdownMs / 4,
     importLimit: config.http.importLimitBytes,
     importMaxOrders: config.http.importMaxOrders,
     checks: {

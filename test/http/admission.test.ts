@@ -8,7 +8,8 @@ import { until } from '../support/wait.ts';
 import { type Api, aBody, aMoment, countOf, get, post, requestTo, startApi, untilLocked } from './api.ts';
 
 describe('Admission', () => {
-  const make = () => createAdmission({ maxRequests: 3, maxBytes: 100, bodyLimit: 80, retryAfterSeconds: 7 });
+  const limits = { maxRequests: 3, bodyLimit: 80, bodyIdleMs: 2 ** 31 - 1, retryAfterSeconds: 7 };
+  const make = () => createAdmission({ ...limits, maxBytes: 100 });
   const requestOf = (length?: number) =>
     ({
       headers: length === undefined ? {} : { 'content-length': String(length) },
@@ -53,7 +54,7 @@ describe('Admission', () => {
   });
 
   it('lets one in that is alone, however large', async () => {
-    const admit = createAdmission({ maxRequests: 3, maxBytes: 10, bodyLimit: 80, retryAfterSeconds: 7 });
+    const admit = createAdmission({ ...limits, maxBytes: 10 });
     await come(admit, 80);
     await assert.rejects(come(admit, 1), isRefused);
   });
@@ -149,6 +150,54 @@ describe('Admission', () => {
       await locking.query('rollback');
       await aMoment();
       await hasAllItsRoom();
+    });
+  });
+
+  describe('of senders that fall silent', () => {
+    it('gives their room back, and leaves alone who goes on sending or waits for an answer', async () => {
+      const api = await startApi({ maxRequests: 3, bodyIdleMs: 300 });
+      const locking = api.store.newClient();
+      await locking.connect();
+      const { port } = new URL(await api.app.listen({ host: '127.0.0.1', port: 0 }));
+      const dial = () => connect(Number(port), '127.0.0.1').on('error', () => undefined);
+      const [silent, slow, patient] = [dial(), dial(), dial()];
+      try {
+        await post(api, aBody()); // so that the key is known
+        await locking.query('begin; lock table notices in share mode');
+        patient.write(requestTo(api));
+        await untilLocked(api, 'one waits for its answer');
+        const text = requestTo(api);
+        const head = text.indexOf('\r\n\r\n') + 5;
+        let came = 0;
+        api.app.server.on('request', () => {
+          came += 1;
+        });
+        silent.write(text.slice(0, head));
+        slow.write(text.slice(0, head));
+        await until(() => came === 2, { what: 'the others are under way' });
+        assert.equal((await post(api, aBody())).status, 503, 'there is no room');
+        const cut = once(silent.resume(), 'close');
+        for (const letter of text.slice(head, head + 15)) {
+          slow.write(letter);
+          await aMoment();
+        }
+        await cut;
+        const next = post(api, aBody());
+        assert.equal(slow.destroyed || patient.destroyed, false);
+        let answers = '';
+        for (const socket of [slow, patient])
+          socket.on('data', (data) => {
+            answers += data.toString();
+          });
+        slow.write(text.slice(head + 15));
+        await locking.query('rollback');
+        assert.equal((await next).status, 202);
+        await until(() => answers.match(/ 202 /g)?.length === 2, { what: 'the others are answered' });
+      } finally {
+        for (const socket of [silent, slow, patient]) socket.destroy();
+        await locking.end();
+        await api.close();
+      }
     });
   });
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { until } from '../support/wait.ts';
-import { type Api, countOf, requestTo, startApi, untilLocked } from './api.ts';
+import { type Api, aBody, countOf, requestTo, startApi, untilLocked } from './api.ts';
 
 describe('An API that is closed while a notice is under way', () => {
   let api: Api;
@@ -61,5 +62,68 @@ describe('An API that is closed while a notice is under way', () => {
       assert.match(refused ?? '', header);
     assert.match(refused ?? '', /"type":"\/problems\/unavailable"/);
     assert.equal(await countOf(api.store, 'notices'), 1);
+  });
+});
+
+describe('An API that is closed', () => {
+  const closeWithinMs = 4_000;
+  let api: Api;
+  let socket: Socket;
+  beforeEach(async () => {
+    api = await startApi({ closeWithinMs });
+    const { port } = new URL(await api.app.listen({ host: '127.0.0.1', port: 0 }));
+    socket = connect(Number(port), '127.0.0.1').on('error', () => undefined);
+    await once(socket, 'connect');
+  });
+  afterEach(async () => {
+    socket.destroy();
+    await api.close();
+  });
+
+  /** How long it takes to close, in ms. */
+  const closing = async () => {
+    const from = performance.now();
+    await api.app.close();
+    return performance.now() - from;
+  };
+
+  it('waits for nobody who has sent nothing yet', async () => {
+    const took = await closing();
+    assert(took < closeWithinMs / 2, `it took ${took} ms`);
+  });
+
+  it('waits no longer than it is told for who does not go on', async () => {
+    const came = once(api.app.server, 'connection');
+    const second = connect((api.app.server.address() as AddressInfo).port, '127.0.0.1');
+    const [accepted] = (await came) as [Socket];
+    second.on('error', () => undefined).write('POST /v1/delay-notices HTTP/1.1\r\nhost:');
+    await until(() => accepted.bytesRead > 0, { what: 'half a request has come' });
+    const took = await closing();
+    assert(took > closeWithinMs - 100 && took < closeWithinMs * 2, `it took ${took} ms`);
+  });
+
+  it('sends answers to their end that have been written', async () => {
+    const orderIds = Array.from({ length: 50_000 }, (_, at) => `an-order-with-a-long-name-${at}`);
+    const body = JSON.stringify(aBody({ orderIds }));
+    const finished = once(api.app.server, 'request').then(([, response]) =>
+      once(response as ServerResponse, 'prefinish'),
+    );
+    socket.write(
+      `POST /v1/delay-notices?dryRun=true HTTP/1.1\r\nhost: here\r\nauthorization: Bearer ${api.keys['s-1']}\r\n` +
+        `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    let answer = '';
+    socket.on('data', (data) => {
+      answer += data.toString('latin1');
+      if (answer.length === data.length) {
+        socket.pause();
+        setTimeout(() => socket.resume(), 100);
+      }
+    });
+    await finished;
+    await closing();
+    const length = Number(/content-length: (\d+)/i.exec(answer)?.[1]);
+    assert(length > 1_000_000, `${length} bytes would not wait in the process`);
+    assert.equal(answer.slice(answer.indexOf('\r\n\r\n') + 4).length, length);
   });
 });
