@@ -6,7 +6,8 @@ export type Seen = 'new' | 'repeat' | 'conflict';
 const shardCount = 256;
 /** Four words of the id's hash, and one of what the row wants. */
 const width = 5;
-const fullest = 0.75;
+const fullest = 0.85;
+const growth = 1.25;
 
 /** A part of the set: a table with open addressing. */
 interface Shard {
@@ -79,7 +80,7 @@ function placeOf({ words, slots }: Shard, key: Uint32Array, from: number): numbe
 }
 
 function grow(shard: Shard): void {
-  const bigger = shardOf(Math.ceil(shard.slots * 1.5));
+  const bigger = shardOf(Math.ceil(shard.slots * growth));
   for (let at = 0; at < shard.words.length; at += width) {
     if (shard.words[at + 4] === 0) continue;
     put(bigger.words, placeOf(bigger, shard.words, at), shard.words, at, shard.words[at + 4] ?? 0);
