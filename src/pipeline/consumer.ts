@@ -72,6 +72,8 @@ export function spawnConsumer<Header, Item>(
   let wide = false;
   /** Nothing is to be begun, whatever still comes. */
   let paused = false;
+  /** Nothing more is to come. */
+  let draining = false;
   let busySince: number | undefined;
   let busyMs = 0;
   let lastBusyAt = Date.now();
@@ -102,7 +104,8 @@ export function spawnConsumer<Header, Item>(
     const parcels = taken.filter(({ delivery }) => delivery.alive());
     if (parcels.length === 0) return;
     await runBatch(step, lane, parcels);
-    if (wide || held() || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom)) return;
+    if (wide || draining || held() || parcels.some(({ delivery }) => delivery.deliveryCount >= aloneFrom))
+      return;
     wide = true;
     consume();
   };
@@ -172,7 +175,7 @@ export function spawnConsumer<Header, Item>(
         return ctx.stop;
       }
       subscription = subscribe();
-      if (!held()) consume();
+      if (!draining && !held()) consume();
       return ctx.reset;
     },
   });
@@ -189,6 +192,7 @@ export function spawnConsumer<Header, Item>(
       dispatch(actor, { kind: 'handBack' });
     },
     async drain() {
+      draining = true;
       await subscription.cancel();
       await new Promise<void>((drained) => dispatch(actor, { kind: 'drain', drained }));
       await subscription.close();

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from 'pg';
 import type { Store } from './store.ts';
 import { blame } from './unavailable.ts';
 
@@ -6,7 +8,8 @@ import { blame } from './unavailable.ts';
  * Runs `work` if no other process (or call) holds the lock called `name`; returns whether it ran.
  *
  * The lock is Postgres's, held by a connection of its own outside the pool: it goes with the process, however
- * that ends. `signal` aborts if the connection breaks, since then somebody else may get the lock.
+ * that ends, and within a minute with the machine. `signal` aborts if the connection breaks, since then somebody else
+ * may get the lock.
  */
 export async function withLock(
   store: Store,
@@ -23,6 +26,7 @@ export async function withLock(
     const key = keyOf(name);
     try {
       await client.connect();
+      await client.query(askWhetherWeLive);
       const { rows } = await client.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [
         key,
       ]);
@@ -33,9 +37,21 @@ export async function withLock(
     await work(lost.signal);
     return true;
   } finally {
-    // Ending the session gives the lock back.
-    await client.end().catch((error: unknown) => store.log.debug({ err: error }, 'was closed already'));
+    await end(client, store);
   }
+}
+
+/** So Postgres finds out that a machine is gone which could not say so, and ends the session; by default it waits for two hours. */
+const askWhetherWeLive =
+  'set tcp_keepalives_idle = 20; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3';
+
+const endWithinMs = 2_000;
+
+/** Ends the session, which gives the lock back. A connection on which Postgres has gone silent is cut. */
+async function end(client: Client, { log }: Store): Promise<void> {
+  const ended = client.end().catch((error: unknown) => log.debug({ err: error }, 'was closed already'));
+  const late = sleep(endWithinMs, 'late', { ref: false });
+  if ((await Promise.race([ended, late])) === 'late') client.connection.stream.destroy();
 }
 
 /** Postgres wants a 64-bit number for a name. */

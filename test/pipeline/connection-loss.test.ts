@@ -11,6 +11,7 @@ import { until } from '../support/wait.ts';
 /** How a method of AMQP begins on the wire: its class, and its number in there. */
 const method = (classId: number, methodId: number) => Buffer.from([0, classId, 0, methodId]);
 const channelClose = method(20, 40);
+const messageGot = method(60, 71);
 /** RabbitMQ closing a connection: a whole frame of connection.close, with the code 320 and no text. */
 const connectionClose = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 50, 1, 64, 0, 0, 0, 0, 0, 0xce]);
 
@@ -100,6 +101,29 @@ describe('a connection to RabbitMQ that is lost', function () {
       const lost = wire.cutBefore(channelClose);
       let closed = false;
       void subscription.close().then(() => {
+        closed = true;
+      });
+      await lost;
+      await until(() => closed, { what: 'it is closed' });
+    });
+  });
+
+  describe('before RabbitMQ has said all', () => {
+    it('a message that is taken for a probe: there is an error, and the next one is given', async () => {
+      pipeline = await cratePipeline({ weigh: idle }, { wire });
+      await pipeline.send([crate('a'.repeat(2_000_000))]);
+      const lost = wire.cutAfter(messageGot, Buffer.alloc(0));
+      await assert.rejects(pipeline.broker.get('weigh.express'), /RabbitMQ did not answer/);
+      await lost;
+      const again = async () => await pipeline.broker.get('weigh.express').catch(() => undefined);
+      await until(again, { what: 'it is given after all' });
+    });
+
+    it('that it has closed the connection: closing the broker comes to an end', async () => {
+      pipeline = await cratePipeline({ weigh: idle }, { wire });
+      const lost = wire.cutBefore(method(10, 50));
+      let closed = false;
+      void pipeline.broker.close().then(() => {
         closed = true;
       });
       await lost;

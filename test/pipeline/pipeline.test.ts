@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { done, failed, forward, infrastructure, retriable } from '../../src/pipeline/actor.ts';
 import type { LaneOptions } from '../../src/pipeline/consumer.ts';
 import { InfrastructureError } from '../../src/pipeline/errors.ts';
@@ -455,6 +456,33 @@ describe('a pipeline on RabbitMQ', () => {
     assert.equal(bake.ran.length, 1_000);
     assert(begun <= 1_000);
     assert.equal(weigh.ran.length, 1_000, 'draining settled what it held, so nothing ran twice');
+  });
+
+  it('takes nothing more once it drains, though its first batch ends only then', async () => {
+    const gate = aGate();
+    let begun = false;
+    const weigh: CrateActor = {
+      run: async (batch) => {
+        begun = true;
+        await gate.opened;
+        return batch.map(() => done);
+      },
+    };
+    pipeline = await cratePipeline({ weigh });
+    for (let at = 0; at < 3; at += 1) await pipeline.send([crate(`c${at}`)]);
+    pipeline.start();
+    await until(() => begun, { what: 'the first batch is under way' });
+    const drained = pipeline.pipeline()?.drain();
+    await sleep(100); // until nothing is consumed any more
+    gate.open();
+    await drained;
+    const left = [await pipeline.broker.get('weigh.express'), await pipeline.broker.get('weigh.express')];
+    pipeline.start();
+    assert.deepEqual(
+      left.map((delivery) => delivery?.deliveryCount),
+      [0, 0],
+      'nothing was taken that was given back',
+    );
   });
 
   it('restarts a consuming actor that crashes, alone, and loses nothing', async () => {

@@ -7,6 +7,7 @@ import { migrate } from '../../src/store/migrate.ts';
 import { openStore, type Store, transaction } from '../../src/store/store.ts';
 import { StaleRead } from '../../src/store/unavailable.ts';
 import { allMigrations, migratedDatabase } from '../support/database.ts';
+import { proxyTo } from '../support/proxy.ts';
 import { freshDatabase } from '../support/servers.ts';
 import { until } from '../support/wait.ts';
 
@@ -180,6 +181,24 @@ describe('the store', () => {
       await killOthers();
       await until(() => lost, { what: 'the holder is told' });
     });
+  });
+
+  it('lets the holder of a lock go on where Postgres has gone silent', async () => {
+    const wire = await proxyTo(Number(new URL(url).port));
+    const other = openStore({ url: wire.over(url), poolSize: 1, log: quiet });
+    try {
+      const from = performance.now();
+      const holding = withLock(other, 'a', async () => {
+        wire.silence();
+        throw new Error('given up');
+      });
+      await assert.rejects(holding, /given up/);
+      const took = performance.now() - from;
+      assert(took < 5_000, `it took ${took} ms`);
+    } finally {
+      await wire.close();
+      await other.close();
+    }
   });
 });
 

@@ -1,4 +1,5 @@
 import { type ChannelModel, connect, type RecoveringChannelModel } from 'amqplib';
+import { closeSurely } from './close.ts';
 
 export interface ConnectionOptions {
   url: string;
@@ -30,6 +31,7 @@ export async function openConnection(
       waitForConnect: false,
       // amqplib listens to a connection only once `setup` is through: what happens to it before is ours.
       setup: async (made: ChannelModel) => {
+        closeSurely(made);
         let gone: Error | undefined;
         made.on('error', (error: Error) => log.warn({ err: error, purpose }, 'RabbitMQ connection error'));
         made.on('close', (error?: Error) => {

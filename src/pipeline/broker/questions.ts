@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { InfrastructureError } from '../errors.ts';
+import { unlessClosed } from './close.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
 
 /** What is asked of queues; an `InfrastructureError` if there is no answer. */
@@ -39,7 +40,7 @@ export function createQuestions(log: { warn(fields: object, message: string): vo
       answerTo(async () => {
         const opened = channel();
         const on = await opened;
-        const message = await on.get(queue, { noAck: false });
+        const message = await unlessClosed(on, on.get(queue, { noAck: false }));
         return message === false ? undefined : deliveryOf(on, message, () => asking === opened);
       }),
     inspect: (queue) =>
