@@ -100,7 +100,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const looking = setInterval(() => {
     for (const [raw, bytesBefore] of inside) {
       const { bytesRead } = raw.socket;
-      if (!raw.readableEnded && bytesRead === bytesBefore) raw.destroy();
+      // A socket that is paused isn't silent: it is we who read no further.
+      const waits = raw.complete || raw.readableEnded || raw.socket.isPaused();
+      if (!waits && bytesRead === bytesBefore) raw.destroy();
       else inside.set(raw, bytesRead);
     }
   }, bodyIdleMs).unref();

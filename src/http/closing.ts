@@ -10,6 +10,8 @@ export interface ClosingOptions {
   closeWithinMs: number;
 }
 
+/** How long they may take to go out; imports, too, are broken off only then. */
+const longestFlushMs = 2_500;
 /** How often is looked whether all answers have gone out, in ms. */
 const lookMs = 20;
 
@@ -19,7 +21,8 @@ const lookMs = 20;
  * What comes while requests that are under way are waited for gets the problem `unavailable`, with `Retry-After`, on
  * every route. A connection is closed once its last answer has gone out, or at once if nothing ever came on it. Node
  * by itself closes what is idle when closing begins, and would wait for other clients until their connections time
- * out; a request of which only a part has come it would wait for without end.
+ * out; a request of which only a part has come it would wait for without end. What is still under way after
+ * `closeWithinMs` is cut, though it may be stored yet: then the sweep publishes it.
  */
 export function closeSoon(app: FastifyInstance, { retryAfterSeconds, closeWithinMs }: ClosingOptions): void {
   const { server } = app;
@@ -37,7 +40,7 @@ export function closeSoon(app: FastifyInstance, { retryAfterSeconds, closeWithin
     server.keepAliveTimeout = 1; // to which Node adds a second
     cutting = setTimeout(() => server.closeAllConnections(), closeWithinMs);
     // What Node takes for idle it cuts, also where an answer hasn't been sent to its end. A download may go on for long.
-    const until = performance.now() + closeWithinMs / 2;
+    const until = performance.now() + Math.min(closeWithinMs / 2, longestFlushMs);
     while (hasUnsent(open) && performance.now() < until) await sleep(lookMs);
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
   });

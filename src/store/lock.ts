@@ -41,7 +41,10 @@ export async function withLock(
   }
 }
 
-/** So Postgres finds out that a machine is gone which could not say so, and ends the session; by default it waits for two hours. */
+/**
+ * So Postgres finds out after 50 s that a machine is gone which could not say so, and ends the session; by default it
+ * waits for two hours. The holder, if it lives, finds out after 20: `newClient` has it ask every second after ten.
+ */
 const askWhetherWeLive =
   'set tcp_keepalives_idle = 20; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3';
 

@@ -101,7 +101,8 @@ export function openStore(options: StoreOptions): Store {
   return {
     pool,
     log,
-    newClient: () => new Client(connection),
+    // What holds a lock must know before Postgres does that they have lost each other: see `withLock`.
+    newClient: () => new Client({ ...connection, keepAliveInitialDelayMillis: 10_000 }),
     ...sqlOver((query) => blamed(pool.query(query))),
     async warm() {
       const clients = await Promise.allSettled(Array.from({ length: poolSize }, () => pool.connect()));

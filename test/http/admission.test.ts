@@ -155,7 +155,7 @@ describe('Admission', () => {
 
   describe('of senders that fall silent', () => {
     it('gives their room back, and leaves alone who goes on sending or waits for an answer', async () => {
-      const api = await startApi({ maxRequests: 3, bodyIdleMs: 300 });
+      const api = await startApi({ maxRequests: 3, bodyIdleMs: 1_000 });
       const locking = api.store.newClient();
       await locking.connect();
       const { port } = new URL(await api.app.listen({ host: '127.0.0.1', port: 0 }));
@@ -177,8 +177,10 @@ describe('Admission', () => {
         await until(() => came === 2, { what: 'the others are under way' });
         assert.equal((await post(api, aBody())).status, 503, 'there is no room');
         const cut = once(silent.resume(), 'close');
-        for (const letter of text.slice(head, head + 15)) {
-          slow.write(letter);
+        let sent = head;
+        while (!silent.destroyed && sent < text.length - 1) {
+          slow.write(text.slice(sent, sent + 1));
+          sent += 1;
           await aMoment();
         }
         await cut;
@@ -189,7 +191,7 @@ describe('Admission', () => {
           socket.on('data', (data) => {
             answers += data.toString();
           });
-        slow.write(text.slice(head + 15));
+        slow.write(text.slice(sent));
         await locking.query('rollback');
         assert.equal((await next).status, 202);
         await until(() => answers.match(/ 202 /g)?.length === 2, { what: 'the others are answered' });

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { done, failed, forward, infrastructure, retriable } from '../../src/pipeline/actor.ts';
 import type { LaneOptions } from '../../src/pipeline/consumer.ts';
 import { InfrastructureError } from '../../src/pipeline/errors.ts';
@@ -468,12 +467,31 @@ describe('a pipeline on RabbitMQ', () => {
         return batch.map(() => done);
       },
     };
-    pipeline = await cratePipeline({ weigh });
+    let canceled = false;
+    pipeline = await cratePipeline(
+      { weigh },
+      {
+        wrap: (broker) => ({
+          ...broker,
+          subscribe: (queue, onDelivery) => {
+            const subscription = broker.subscribe(queue, onDelivery);
+            return {
+              consume: (prefetch) => subscription.consume(prefetch),
+              async cancel() {
+                await subscription.cancel();
+                if (queue === 'weigh.express') canceled = true;
+              },
+              close: () => subscription.close(),
+            };
+          },
+        }),
+      },
+    );
     for (let at = 0; at < 3; at += 1) await pipeline.send([crate(`c${at}`)]);
     pipeline.start();
     await until(() => begun, { what: 'the first batch is under way' });
     const drained = pipeline.pipeline()?.drain();
-    await sleep(100); // until nothing is consumed any more
+    await until(() => canceled, { what: 'nothing is consumed any more' });
     gate.open();
     await drained;
     const left = [await pipeline.broker.get('weigh.express'), await pipeline.broker.get('weigh.express')];
