@@ -10,9 +10,9 @@ export interface ClosingOptions {
   closeWithinMs: number;
 }
 
-/** How long they may take to go out; imports, too, are broken off only then. */
+/** How long answers that are written may take to go out; imports, too, are broken off only then. In ms. */
 const longestFlushMs = 2_500;
-/** How often is looked whether all answers have gone out, in ms. */
+/** How often is looked whether all have, in ms. */
 const lookMs = 20;
 
 /**

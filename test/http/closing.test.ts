@@ -115,13 +115,14 @@ describe('An API that is closed', () => {
     let answer = '';
     socket.on('data', (data) => {
       answer += data.toString('latin1');
-      if (answer.length === data.length) {
-        socket.pause();
-        setTimeout(() => socket.resume(), 100);
-      }
+      if (answer.length === data.length) socket.pause();
     });
     await finished;
-    await closing();
+    const closed = closing();
+    await until(() => api.app.server.keepAliveTimeout === 1, { what: 'closing has begun' });
+    const ended = once(socket, 'close');
+    socket.resume();
+    await Promise.all([closed, ended]);
     const length = Number(/content-length: (\d+)/i.exec(answer)?.[1]);
     assert(length > 1_000_000, `${length} bytes would not wait in the process`);
     assert.equal(answer.slice(answer.indexOf('\r\n\r\n') + 4).length, length);
