@@ -7,8 +7,8 @@ import { openServers, type Subject } from './open.ts';
 import { emptyTables, sellerIds, takeStock } from './orders.ts';
 import { type Cpu, cpuText, dayIn, round, type Servers, withCpu } from './run.ts';
 
-/** How many events there are in a message, by turns. */
-const listLengths = [1, 10, 100, 1_000];
+/** How many events there are in a message, by turns, where nothing else is asked for. */
+const usualLengths = [1, 10, 100, 1_000];
 /** What the scenario's own figure is of. */
 const usualLength = 100;
 const sellers = 100;
@@ -18,11 +18,17 @@ const giveUpMs = 300_000;
  * `events` events of the shop's orders, from the first published until Postgres has what the last one says: three of
  * five are new orders, each third of which then ships, and then gets another product.
  *
- * They are published as lists of 1, 10, 100 and 1,000 in turn, each message confirmed, by the process that measures;
+ * They are published as lists of 1, 10, 100 and 1,000 in turn, or of `length`, each message confirmed, by the process that measures;
  * what that costs the machine is in the figures. Fails unless each order is what its newest events say.
  */
-export async function feed(options: { events: number; runs: number; say: (line: string) => void }) {
+export async function feed(options: {
+  events: number;
+  length?: number;
+  runs: number;
+  say: (line: string) => void;
+}) {
   const { events, runs, say } = options;
+  const listLengths = options.length === undefined ? usualLengths : [options.length];
   const servers = await openServers(say);
   const connection = await connect(servers.urls.rabbitmq);
   try {
@@ -44,7 +50,7 @@ export async function feed(options: { events: number; runs: number; say: (line: 
       scenario: 'feed',
       runs,
       events,
-      eventsPerSecond: perSecond(usualLength),
+      eventsPerSecond: perSecond(options.length ?? usualLength),
       byLengthOfList: Object.fromEntries(listLengths.map((length) => [length, perSecond(length)])),
       rssMb: round(Math.max(...[...measured.values()].flat().map(({ rssMb }) => rssMb))),
     };

@@ -94,7 +94,12 @@ scenario('mixed', 'the same with 500 notices of one order a second beside it', [
 scenario(
   'feed',
   "events of the shop's orders from RabbitMQ into Postgres",
-  [number('--events', 'events in a run', 100_000)],
+  [
+    number('--events', 'events in a run', 100_000),
+    new Option('--length <n>', 'events in a message (default: 1, 10, 100, 1000 in turn)').argParser(
+      wholeNumber,
+    ),
+  ],
   feed,
 );
 scenario(

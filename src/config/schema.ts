@@ -62,6 +62,7 @@ export const ConfigSchema = Type.Object(
         connectWaitMs: ms('how long a start waits for RabbitMQ before it goes on without'),
         publishWaitMs: ms('how long a publish waits for a connection that is being renewed'),
         maxUnconfirmedBytes: count('bytes that may wait for a confirm before notices are refused'),
+        maxPrefetchedBytes: count('bytes of messages that may be with a consuming actor, unsettled'),
       },
       closed,
     ),

@@ -7,7 +7,7 @@ import { declareTopology, FatalTopologyError } from './declare.ts';
 import type { Delivery } from './delivery.ts';
 import { openPublisher, type PublisherOptions } from './publisher.ts';
 import { createQuestions } from './questions.ts';
-import { RecoveringSubscription, type Subscription } from './subscription.ts';
+import { RecoveringSubscription, type Subscription, type SubscriptionOptions } from './subscription.ts';
 
 export type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
 
@@ -36,7 +36,9 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-export interface BrokerOptions extends Omit<PublisherOptions, 'declare'> {
+export interface BrokerOptions
+  extends Omit<PublisherOptions, 'declare'>,
+    Pick<SubscriptionOptions, 'maxPrefetchedBytes'> {
   topology: TopologyOptions;
   /** With more bytes published and not confirmed yet there is no room: they stay in memory. Default: no limit. */
   maxUnconfirmedBytes?: number;

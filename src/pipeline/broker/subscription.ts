@@ -1,10 +1,14 @@
-import type { Channel, RecoveringChannelModel } from 'amqplib';
+import type { Channel, ConsumeMessage, RecoveringChannelModel } from 'amqplib';
 import { closeChannel } from './close.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
+import { Prefetch } from './prefetch.ts';
 
 /** A consumer of one queue that outlives channels and connections. */
 export interface Subscription {
-  /** Wishes to consume from now on, with this prefetch (in messages), as soon as there is a connection. */
+  /**
+   * Wishes to consume from now on, as soon as there is a connection, with this prefetch (in messages), or a lower one
+   * where they are so large that they would take more than `maxPrefetchedBytes`.
+   */
   consume(prefetch: number): void;
   /** Stops deliveries; resolves when none can come any more. Those delivered already can still be acked. */
   cancel(): Promise<void>;
@@ -13,6 +17,8 @@ export interface Subscription {
 }
 
 export interface SubscriptionOptions {
+  /** So many bytes of messages may be with a consumer unsettled, about. Default: no limit. */
+  maxPrefetchedBytes?: number;
   log: { warn(fields: object, message: string): void };
 }
 
@@ -26,10 +32,13 @@ export class RecoveringSubscription implements Subscription {
   readonly #connection: Promise<Pick<RecoveringChannelModel, 'createChannel'>>;
   readonly #options: SubscriptionOptions;
   readonly #onClose: () => void;
+  readonly #sizes: Prefetch;
   #channel: Channel | undefined;
   #tag: string | undefined;
   /** The wish: what to consume with; undefined while canceled. */
   #prefetch: number | undefined;
+  /** What RabbitMQ was asked for last. */
+  #asked = 0;
   #closed = false;
   /** Changes happen one after the other: a cancel must not overtake the consume before it. */
   #changes: Promise<void> = Promise.resolve();
@@ -46,6 +55,7 @@ export class RecoveringSubscription implements Subscription {
     this.#connection = connection;
     this.#options = options;
     this.#onClose = onClose;
+    this.#sizes = new Prefetch(options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY);
   }
 
   consume(prefetch: number): void {
@@ -99,14 +109,30 @@ export class RecoveringSubscription implements Subscription {
     const channel = this.#channel ?? (await this.#open());
     // The wish may have changed while there was no connection: a prefetch of `undefined` would be no limit.
     if (!channel || this.#prefetch === undefined) return;
-    await this.#answered(channel.prefetch(this.#prefetch));
+    this.#asked = this.#sizes.within(this.#prefetch);
+    await this.#answered(channel.prefetch(this.#asked));
     const { consumerTag } = await this.#answered(
       channel.consume(this.#queue, (message) => {
-        if (message) this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
+        if (message) this.#came(channel, message);
         else this.#canceledByRabbit(channel);
       }),
     );
     this.#tag = consumerTag;
+    this.#fit(); // the first messages may be here already
+  }
+
+  #came(channel: Channel, message: ConsumeMessage): void {
+    this.#sizes.came(message.content.length);
+    this.#fit();
+    this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
+  }
+
+  /** Asks for another number of messages where their size calls for it; if nothing is consumed now, that comes first. */
+  #fit(): void {
+    const most = this.#prefetch;
+    if (this.#tag === undefined || most === undefined || !this.#sizes.isOff(this.#asked, most)) return;
+    this.#asked = this.#sizes.within(most); // so that the next message doesn't ask as well
+    this.consume(most);
   }
 
   /** RabbitMQ 3.10 may leave a consume unanswered whose queue is deleted meanwhile: then it takes another channel. */

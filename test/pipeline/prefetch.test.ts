@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { type Broker, openBroker } from '../../src/pipeline/broker/broker.ts';
+import type { Delivery } from '../../src/pipeline/broker/delivery.ts';
+import { Prefetch } from '../../src/pipeline/broker/prefetch.ts';
+import { exchanges } from '../../src/pipeline/topology.ts';
+import { stepOptions } from '../support/pipeline.ts';
+import { freshVhost } from '../support/servers.ts';
+import { until } from '../support/wait.ts';
+
+const maxPrefetchedBytes = 100_000;
+const large = 10_000;
+const small = 100;
+/** What consumers ask for, where the size of messages allows it. */
+const most = 30;
+/** So long nothing may come until we believe that nothing will, in ms. */
+const quietMs = 300;
+
+describe('how many messages RabbitMQ hands a consumer', () => {
+  let vhost: Awaited<ReturnType<typeof freshVhost>>;
+  let broker: Broker;
+  let held: Delivery[];
+  let settled: number;
+  /** Messages settle as they come until so many have. */
+  let settleUntil: number;
+
+  beforeEach(async () => {
+    vhost = await freshVhost();
+    held = [];
+    settled = 0;
+    settleUntil = 0;
+    broker = openBroker({
+      url: vhost.url,
+      topology: { steps: { weigh: stepOptions() }, lanes: ['express'] },
+      name: 'test',
+      publishWaitMs: 2_000,
+      maxPrefetchedBytes,
+      log: pino({ level: 'silent' }),
+      onFatal: (error) => assert.fail(error),
+    });
+    await broker.connected(10_000);
+  });
+  afterEach(async () => {
+    await broker.close();
+    await vhost.drop();
+  });
+
+  const publish = (count: number, bytes: number) =>
+    Promise.all(
+      Array.from({ length: count }, () =>
+        broker.publish({
+          exchange: exchanges.steps,
+          routingKey: 'weigh.express',
+          content: Buffer.alloc(bytes),
+          type: 'weigh.v1',
+          messageId: randomUUID(),
+          headers: {},
+        }),
+      ),
+    );
+
+  const consume = (prefetch: number) =>
+    broker
+      .subscribe('weigh.express', (delivery) => {
+        if (settled >= settleUntil) {
+          held.push(delivery);
+          return;
+        }
+        settle(delivery);
+      })
+      .consume(prefetch);
+
+  const settle = (delivery: Delivery) => {
+    settled += 1;
+    setImmediate(() => delivery.ack());
+  };
+
+  const nothingComes = async () => {
+    for (let before = -1; before !== held.length; ) {
+      before = held.length;
+      await sleep(quietMs);
+    }
+  };
+
+  it('is its prefetch, where that many are small', async () => {
+    await publish(100, small);
+    consume(most);
+    await until(() => held.length >= most, { what: 'as many as wished for come' });
+    await nothingComes();
+    // The first was asked for alone, and is held besides.
+    assert.equal(held.length, 1 + most);
+  });
+
+  it('is as many as fit into maxPrefetchedBytes, where they are large', async () => {
+    await publish(100, large);
+    consume(most);
+    await until(() => held.length >= 10, { what: 'as many as there is room for come' });
+    await nothingComes();
+    assert.equal(held.length, 1 + maxPrefetchedBytes / large);
+  });
+
+  it('is one at least, however large they are', async () => {
+    await publish(3, 2 * maxPrefetchedBytes);
+    consume(most);
+    await until(() => held.length >= 1, { what: 'one comes' });
+    await nothingComes();
+    assert.equal(held.length, 1);
+    held[0]?.ack();
+    await until(() => held.length >= 2, { what: 'the next comes' });
+  });
+
+  it('becomes less when large ones come after small ones, and more again', async () => {
+    await publish(100, small);
+    await publish(200, large);
+    await publish(200, small);
+    settleUntil = 200;
+    consume(most);
+    await until(() => settled === 200, { what: 'small ones and half of the large ones are settled' });
+    await nothingComes();
+    const bytes = held.length * large;
+    assert(bytes >= maxPrefetchedBytes / 2 && bytes < 2 * maxPrefetchedBytes, `${held.length} are held`);
+    settleUntil = 400;
+    for (const delivery of held.splice(0)) settle(delivery);
+    await until(() => settled === 400, {
+      what: 'the large ones and half of the small ones are settled',
+    });
+    await nothingComes();
+    assert(held.length > most / 2 && held.length <= 2 * most, `${held.length} are held`);
+    settleUntil = Number.POSITIVE_INFINITY;
+    for (const delivery of held.splice(0)) settle(delivery);
+    await until(() => settled === 500, { what: 'none is lost' });
+  });
+});
+
+describe('the prefetch within bytes', () => {
+  it('is not changed again and again where sizes are mixed', () => {
+    const prefetch = new Prefetch(8_388_608);
+    let asked = 0;
+    let changes = 0;
+    for (let at = 0; at < 1_000; at += 1) {
+      prefetch.came(at % 2 === 0 ? 350_000 : 400);
+      if (!prefetch.isOff(asked, 200)) continue;
+      asked = prefetch.within(200);
+      changes += 1;
+    }
+    assert.equal(changes, 1);
+    assert(asked >= 20 && asked <= 30, `${asked} are asked for`);
+  });
+});
