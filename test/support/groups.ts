@@ -4,7 +4,10 @@ import { isStorable } from '../../src/store/batch.ts';
 import { storable } from '../../src/store/storable.ts';
 import type { Sql } from '../../src/store/store.ts';
 
-/** Each finds rows that must not be there; `is` compares what is kept of all there ever were with what there is. */
+/**
+ * Each finds rows that must not be there; `is` compares what is kept of all there ever were with what there is: a group
+ * that was resolved stays so when those that were are removed, and only discarded ones are left.
+ */
 const contradictions = (is: '=' | '>='): Record<string, string> => ({
   'a group counts other failures in a state than it has': `
     select g.group_id, to_jsonb(g) - array['fingerprint', 'frame', 'message'] as kept, to_jsonb(c) as counted
@@ -34,7 +37,7 @@ const contradictions = (is: '=' | '>='): Record<string, string> => ({
       when retrying > 0 then array['retrying']
       when open > 0 then array[case when came_back then 'reopened' else 'open' end]
       when resolved + failed_again > 0 then array['resolved']
-      when discarded > 0 then array['discarded']
+      when discarded > 0 then ${is === '=' ? `array['discarded']` : `array['discarded', 'resolved']`}
       else array['resolved', 'discarded'] end)
       or (closed_at is not null) <> (state in ('resolved', 'discarded'))`,
   'a failure is in the hand of another number of operations than its state says': `
