@@ -4,7 +4,8 @@ import { orderEventsIn } from '../rules/orderFormat.ts';
 import { failedOrdersOf } from '../rules/salvage.ts';
 import type { OrderKey } from '../store/batch.ts';
 import { areTaken } from '../store/orderEvents.ts';
-import { ledgerStatesOf, type RetryEnd, type Undecided } from '../store/retrySending.ts';
+import type { Resend } from '../store/resends.ts';
+import { ledgerStatesOf, type RetryEnd } from '../store/retries.ts';
 import type { Sql } from '../store/store.ts';
 
 /** What is looked for, for each failure; reading it from the messages each time costs more. */
@@ -16,13 +17,13 @@ export type KnownOrders = Map<string, OrderKey[]>;
  *
  * A message in which nothing can be made out tells nothing here: it can only fail again, which its header tells.
  */
-export async function endsOf(db: Sql, sent: readonly Undecided[], known: KnownOrders): Promise<RetryEnd[]> {
+export async function endsOf(db: Sql, sent: readonly Resend[], known: KnownOrders): Promise<RetryEnd[]> {
   const ofNotices = sent.filter(({ step }) => step !== feedStep);
   const ofFeed = sent.filter(({ step }) => step === feedStep);
   return [...(await endsOfNotices(db, ofNotices, known)), ...(await endsOfEvents(db, ofFeed))];
 }
 
-async function endsOfNotices(db: Sql, sent: readonly Undecided[], known: KnownOrders): Promise<RetryEnd[]> {
+async function endsOfNotices(db: Sql, sent: readonly Resend[], known: KnownOrders): Promise<RetryEnd[]> {
   const keys = sent.map(({ failureId, body }) => {
     const own = known.get(failureId) ?? failedOrdersOf(body);
     known.set(failureId, own);
@@ -37,7 +38,7 @@ async function endsOfNotices(db: Sql, sent: readonly Undecided[], known: KnownOr
   });
 }
 
-async function endsOfEvents(db: Sql, sent: readonly Undecided[]): Promise<RetryEnd[]> {
+async function endsOfEvents(db: Sql, sent: readonly Resend[]): Promise<RetryEnd[]> {
   const events = sent.map(({ body }) => eventsIn(body));
   const taken = await areTaken(db, events.flat());
   let at = 0;

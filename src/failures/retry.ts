@@ -1,7 +1,7 @@
 import type { ShipDate } from '../rules/notice.ts';
 import { type Choice, choose, type Left, OperationRefused, tellLeft } from '../store/failureChoice.ts';
 import { type Begun, type By, beginRetry, type RetryOptions } from '../store/failureOperations.ts';
-import { findFailures, type RecordedFailure, stepsOf } from '../store/failures.ts';
+import { findFailures, pagesOf, type RecordedFailure, stepsOf } from '../store/failures.ts';
 import { noticesOfIds } from '../store/noticeOrders.ts';
 import type { Sql, Store } from '../store/store.ts';
 import { chunksOf } from './check.ts';
@@ -27,8 +27,6 @@ export interface RetryRequest {
 /** What is used where nothing else is asked for: one first, then a hundred a second, until five have failed again. */
 export const usualRetry: RetryOptions = { canary: 1, ratePerSecond: 100, stopAfter: 5, path: null };
 
-const pageSize = 500;
-
 /**
  * Begins to retry failures, those that are open now.
  *
@@ -48,8 +46,8 @@ export async function retryFailures(
       `There is no step ${unknown.join(', ')} any more (steps: ${steps.join(', ')}): hand them to the legacy run (path legacy), or discard them.`,
     );
   if (options.path === 'legacy' || found.includes('legacy'))
-    for (let at = 0; at < chosen.length; at += pageSize) {
-      const page = await findFailures(store, chosen.slice(at, at + pageSize));
+    for (const ids of await pagesOf(store, chosen)) {
+      const page = await findFailures(store, ids);
       await checkForLegacy(
         store,
         page.filter(({ step }) => options.path === 'legacy' || step === 'legacy'),
@@ -90,8 +88,8 @@ export async function* foreseeRetry(
 ): AsyncGenerator<Foreseen[]> {
   const { chosen, left } = await choose(db, choice);
   if (left.length > 0) yield left.map(skipped);
-  for (let at = 0; at < chosen.length; at += pageSize) {
-    const failures = await findFailures(db, chosen.slice(at, at + pageSize));
+  for (const ids of await pagesOf(db, chosen)) {
+    const failures = await findFailures(db, ids);
     yield await foresee(db, failures, { limits, today: today(), path });
   }
 }

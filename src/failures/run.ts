@@ -4,18 +4,14 @@ import { headerNames, markHeaders, type Publication, publicationTo } from '../pi
 import { exchanges } from '../pipeline/topology.ts';
 import { endRetry } from '../store/failureOperations.ts';
 import { withLock } from '../store/lock.ts';
+import { markPublished, type Resend, takeNext, undecided, unpublished } from '../store/resends.ts';
 import {
   finishRetries,
-  markPublished,
-  type Resend,
   type RetryEnd,
   type RunningRetry,
   recordEnds,
   runningRetries,
-  takeNext,
-  undecided,
-  unpublished,
-} from '../store/retrySending.ts';
+} from '../store/retries.ts';
 import type { Log, Store } from '../store/store.ts';
 import { endsOf, type KnownOrders } from './ends.ts';
 import { createPace, type Pace } from './pace.ts';
@@ -112,8 +108,7 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
     for (;;) {
       const count = Math.min(howManyNow(now, pace), batchSize, maxOnTheirWay - now.sent, now.waiting);
       if (count <= 0) return;
-      pace.take(count);
-      let next: Resend[];
+      let next: Awaited<ReturnType<typeof takeNext>>;
       try {
         next = await takeNext(store, retry.operationId, count);
       } catch (error) {
@@ -121,9 +116,11 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
         // One that can't be sent must not keep all other retries waiting for ever.
         return stop(retry, `they could not be sent: ${(error as Error).message}`);
       }
-      await publishAll(next);
-      if (!ready()) return;
-      now = { ...now, sent: now.sent + count, waiting: now.waiting - count };
+      const { taken, resends } = next;
+      pace.take(taken);
+      await publishAll(resends);
+      if (!ready() || taken === 0) return;
+      now = { ...now, sent: now.sent + taken, waiting: now.waiting - taken };
     }
   }
 
@@ -168,8 +165,9 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
         else now.failedAgain += 1;
         ended?.(state, 1);
       }
-      if (page.length < batchSize) return now;
-      after = page.at(-1)?.failureId ?? after;
+      const last = page.at(-1);
+      if (!last) return now;
+      after = last.failureId;
     }
   }
 }

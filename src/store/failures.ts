@@ -212,6 +212,26 @@ const greatestId = '9223372036854775807';
 const onlyInOrder =
   'set local enable_bitmapscan = off; set local enable_sort = off; set local enable_incremental_sort = off';
 
+/** So many bytes of messages are read at once, or a message that is larger than that. */
+export const pageBytes = 8 * 1_024 * 1_024;
+/** So many failures are read at once, however small they are. */
+const pageSize = 500;
+
+/** Cuts ids into pages whose failures can be read at once; those that are not there (any more) are left out. */
+export async function pagesOf(db: Sql, failureIds: readonly string[]): Promise<string[][]> {
+  const rows = await db.rows<[string[]]>(
+    `select array_agg(failure_id::text order by failure_id)
+     from (
+       select failure_id, sum(greatest(octet_length(body), ${Math.ceil(pageBytes / pageSize)}))
+                            over (order by failure_id) / ${pageBytes} as page
+       from failures where failure_id = any($1)
+     ) f
+     group by page order by page`,
+    [failureIds],
+  );
+  return rows.map(([ids]) => ids);
+}
+
 /** Finds failures by their ids; those that are not there (any more) are missing from the answer. */
 export const findFailures = (db: Sql, failureIds: readonly string[]): Promise<RecordedFailure[]> =>
   db.query<RecordedFailure>(

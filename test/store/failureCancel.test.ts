@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { findOperation } from '../../src/store/failureHistory.ts';
 import { beginRetry, endRetry } from '../../src/store/failureOperations.ts';
 import { type Failure, listFailures, recordFailures } from '../../src/store/failures.ts';
-import { markPublished, recordEnds, takeNext } from '../../src/store/retrySending.ts';
+import { markPublished, takeNext } from '../../src/store/resends.ts';
+import { recordEnds } from '../../src/store/retries.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase } from '../support/database.ts';
 import { groupsAddUp } from '../support/groups.ts';
@@ -37,7 +38,7 @@ describe('giving up what was sent', () => {
     await recordFailures(store, ['m-1', 'm-2', 'm-3'].map(aFailure));
     const failureIds = (await listFailures(store)).map(({ failureId }) => failureId);
     const { operationId } = await beginRetry(store, { by, choice: { failureIds }, options });
-    const sent = await takeNext(store, operationId, 1);
+    const { resends: sent } = await takeNext(store, operationId, 1);
     await markPublished(
       store,
       operationId,

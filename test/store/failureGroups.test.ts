@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type FailureGroup, listFailureGroups } from '../../src/store/failureGroups.ts';
 import { beginRetry, discardFailures } from '../../src/store/failureOperations.ts';
 import { type Failure, listFailures, recordFailures } from '../../src/store/failures.ts';
-import { recordEnds } from '../../src/store/retrySending.ts';
+import { recordEnds } from '../../src/store/retries.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';

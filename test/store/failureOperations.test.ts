@@ -3,7 +3,7 @@ import { failedOrdersOf } from '../../src/rules/salvage.ts';
 import { beginRetry, discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
 import { removeOldFailures } from '../../src/store/failureRetention.ts';
 import { type Failure, recordFailures } from '../../src/store/failures.ts';
-import { takeNext } from '../../src/store/retrySending.ts';
+import { takeNext } from '../../src/store/resends.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase, statesOf, storeIntake } from '../support/database.ts';
 import { gateAt } from '../support/gate.ts';
@@ -68,9 +68,9 @@ describe('two operations on the same failures', () => {
       create function fails_again() returns trigger language plpgsql as $$ begin insert into ledger select old.*; return null; end $$;
       create trigger fails_again after delete on ledger for each row execute function fails_again()`);
     try {
-      const taken = await takeNext(store, operationId, 1);
+      const { resends } = await takeNext(store, operationId, 1);
       assert.deepEqual(
-        taken.map((each) => each.failureId),
+        resends.map((each) => each.failureId),
         [failureId],
       );
       assert.deepEqual(await statesOf(store, notice), { 'o-1': 'failed' });
@@ -87,12 +87,12 @@ describe('two operations on the same failures', () => {
     await holder.query('begin; select from failure_groups for update');
     const canceling = endRetry(store, operationId, { state: 'canceled', who: 'lee', why: undefined });
     await somebodyWaits();
-    assert.equal((await takeNext(store, operationId, 2)).length, 2);
+    assert.equal((await takeNext(store, operationId, 2)).taken, 2);
     await holder.query('commit');
     holder.release();
     assert.equal(await canceling, true);
     assert.deepEqual(await statesNow(), ['retrying', 'retrying', 'open']);
-    assert.deepEqual(await takeNext(store, operationId, 2), [], 'nothing is sent of what was canceled');
+    assert.equal((await takeNext(store, operationId, 2)).taken, 0, 'nothing is sent of what was canceled');
     await groupsAddUp(store);
     await noneForgotten(store);
   });
@@ -108,7 +108,8 @@ describe('two operations on the same failures', () => {
       what: 'both wait',
     });
     await gate.open();
-    assert.deepEqual(await Promise.all([first, second]), [[], []]);
+    const handedOver = { taken: 1, resends: [] };
+    assert.deepEqual(await Promise.all([first, second]), [handedOver, handedOver]);
     const rows = await store.rows(
       'select chunk_no, retry from intake where notice_id = $1 order by chunk_no',
       [notice.noticeId],

@@ -4,14 +4,8 @@ import { type Choice, OperationRefused } from '../../src/store/failureChoice.ts'
 import { beginRetry, discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
 import { removeOldFailures } from '../../src/store/failureRetention.ts';
 import { type Failure, recordFailures } from '../../src/store/failures.ts';
-import {
-  finishRetries,
-  ledgerStatesOf,
-  markPublished,
-  recordEnds,
-  takeNext,
-  undecided,
-} from '../../src/store/retrySending.ts';
+import { markPublished, takeNext, undecided } from '../../src/store/resends.ts';
+import { finishRetries, ledgerStatesOf, recordEnds } from '../../src/store/retries.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase, storeIntake } from '../support/database.ts';
 import { groupsAddUp, noneForgotten } from '../support/groups.ts';
@@ -142,8 +136,8 @@ describe('operations on failures, in any order and by many at once', function ()
       take: async () => {
         const operationId = random.one(await retries());
         if (operationId === undefined) return;
-        const taken = await takeNext(store, operationId, 1 + random.below(3));
-        const failureIds = taken.map(({ failureId }) => failureId);
+        const { resends } = await takeNext(store, operationId, 1 + random.below(3));
+        const failureIds = resends.map(({ failureId }) => failureId);
         if (random.next() < 0.8) await markPublished(store, operationId, failureIds.toReversed());
       },
       'fail again': async () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { type Failure, listFailures, recordFailures } from '../../src/store/failures.ts';
+import { beginRetry } from '../../src/store/failureOperations.ts';
+import { type Failure, listFailures, pageBytes, pagesOf, recordFailures } from '../../src/store/failures.ts';
+import { markPublished, takeNext, undecided, unpublished } from '../../src/store/resends.ts';
 import type { Store } from '../../src/store/store.ts';
 import { allFailures, emptyTables, migratedDatabase, readLedger, statesOf } from '../support/database.ts';
 import { aNoticeId } from '../support/makers.ts';
@@ -111,5 +113,78 @@ describe('recording failures', () => {
     const [one] = await allFailures(store);
     assert.equal(one?.errorMessage, 'a\ufffdb \ufffd \\u0000 "');
     assert.deepEqual(await statesOf(store, { noticeId }), { 'o-1': 'failed' });
+  });
+});
+
+describe('reading many failures', () => {
+  let store: Store;
+  let drop: () => Promise<void>;
+  let ids: string[];
+  before(async () => {
+    ({ store, drop } = await migratedDatabase());
+    const sizes = [1, ...Array.from({ length: 4 }, () => 0.4 * pageBytes), 3 * pageBytes, 1];
+    for (const [at, size] of sizes.entries())
+      await recordFailures(store, [aFailure({ messageId: `m-${at}`, content: Buffer.alloc(size) })]);
+    ids = (await store.rows<[string]>('select failure_id from failures order by failure_id')).flat();
+  });
+  after(() => drop());
+
+  const lengths = (pages: readonly (readonly unknown[])[]) => pages.map((page) => page.length);
+
+  it('is done in pages that hold little at once, whatever the size of their messages', async () => {
+    const pages = await pagesOf(store, [...ids, '999999999']);
+    assert.deepEqual(pages.flat(), ids);
+    assert.deepEqual(lengths(pages), [3, 2, 2]);
+  });
+
+  it('is done by 500 where they are small', async () => {
+    await recordFailures(
+      store,
+      Array.from({ length: 1_200 }, (_, at) => aFailure({ messageId: `s-${at}` })),
+    );
+    const small = (
+      await store.rows<[string]>(`select failure_id from failures where message_id like 's-%'`)
+    ).flat();
+    const pages = await pagesOf(store, small);
+    assert.deepEqual(
+      pages.flat().toSorted((a, b) => Number(a) - Number(b)),
+      small.toSorted((a, b) => Number(a) - Number(b)),
+    );
+    assert(
+      pages.every((page) => page.length <= 500),
+      `pages of ${lengths(pages).join(', ')}`,
+    );
+    assert(pages.length <= 4);
+  });
+
+  it('is done so by a retry, as well when it sends them as when it looks how they ended', async () => {
+    const options = { canary: 0, ratePerSecond: null, stopAfter: 5, path: null };
+    const { operationId } = await beginRetry(store, {
+      by: { who: 'kim', why: 'a test' },
+      choice: { failureIds: ids },
+      options,
+    });
+    const sent: string[][] = [];
+    for (;;) {
+      const { taken, resends } = await takeNext(store, operationId, 5);
+      assert.equal(taken, resends.length);
+      if (taken === 0) break;
+      sent.push(resends.map(({ failureId }) => failureId));
+    }
+    assert.deepEqual(sent.flat(), ids);
+    assert.deepEqual(lengths(sent), [4, 2, 1]);
+    assert.equal(
+      (await unpublished(store, operationId, 5)).length,
+      4,
+      'should it have died before it published them',
+    );
+    await markPublished(store, operationId, ids);
+    const found: string[][] = [];
+    for (let after = '0'; ; after = found.at(-1)?.at(-1) ?? '') {
+      const page = await undecided(store, operationId, { limit: 5, after });
+      if (page.length === 0) break;
+      found.push(page.map(({ failureId }) => failureId));
+    }
+    assert.deepEqual(found, sent);
   });
 });
