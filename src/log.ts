@@ -5,21 +5,38 @@ import { masked } from './masking.ts';
 /** Texts of fields that hold a secret, however deep they lie: a line is JSON when this sees it. */
 const secretFields = /("(?:apiKey|authorization|password)":)"(?:[^"\\]|\\.)*"/gi;
 
+/** So many characters may wait for a slow reader of standard output; what comes then is dropped, or it would fill the memory. */
+const maxWaitingLength = 8 * 1_024 * 1_024;
+
 /**
  * Opens the log of a process: one JSON object per line on standard output, made pretty on a terminal.
+ *
+ * Where nobody reads on, lines are dropped beyond 8 MB, and counted in the next that comes through.
  *
  * Phone numbers, mail addresses and API keys are masked in whatever is written, also inside texts and stacks; URLs lose their
  * passwords, and fields called `apiKey`, `authorization` or `password` their text.
  */
 export function openLog(options: { level: string; destination?: { write(line: string): void } }): Logger {
-  const target =
-    options.destination ??
-    (process.stdout.isTTY
-      ? pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
-      : pino.destination({ fd: 1, sync: false }));
+  if (options.destination) return logTo(options.destination, options.level);
+  if (process.stdout.isTTY)
+    return logTo(pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }), options.level);
+  const output = pino.destination({ fd: 1, sync: false, maxLength: maxWaitingLength });
+  const log = logTo(output, options.level);
+  let dropped = 0;
+  output.on('drop', () => dropped++);
+  output.on('drain', () => {
+    if (dropped === 0) return;
+    const lines = dropped;
+    dropped = 0;
+    log.warn({ lines }, 'whoever reads this log was too slow: lines are missing before this one');
+  });
+  return log;
+}
+
+function logTo(target: { write(line: string): void }, level: string): Logger {
   return pino(
     {
-      level: options.level,
+      level,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: withoutSecrets },

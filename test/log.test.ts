@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { openLog } from '../src/log.ts';
 import { InfrastructureError } from '../src/pipeline/errors.ts';
+import { until } from './support/wait.ts';
 
 describe('the log', () => {
   let lines: string[];
@@ -103,5 +106,47 @@ describe('the log', () => {
     const { msg, ...fields } = last();
     for (const [name, value] of Object.entries(innocent)) assert.deepEqual(fields[name], value);
     assert.equal(msg, `notice ${id} of order 2026112212345678901 at 2026-11-22T12:34:56.789+09:00`);
+  });
+});
+
+describe('a long word in the log', () => {
+  const letters = 200_000;
+  for (const [what, word] of Object.entries({ letters: 'a', digits: '7', addresses: 'a@b', urls: 'a://b:c' }))
+    it(`of ${what} takes no longer than others`, () => {
+      const log = openLog({ level: 'info', destination: { write: () => undefined } });
+      const startedAt = performance.now();
+      log.info(word.repeat(letters / word.length));
+      const ms = performance.now() - startedAt;
+      assert(ms < 1_000, `${ms.toFixed(0)} ms`); // a few; a minute if it were gone through from each letter
+    });
+});
+
+describe('the log of a process', function () {
+  this.timeout(30_000);
+
+  it('drops lines beyond 8 MB while nobody reads it, and says how many', async () => {
+    const written = 20_000;
+    const child = fork(new URL('support/log-child.ts', import.meta.url), [String(written)], {
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    try {
+      await once(child, 'message');
+      assert(child.stdout);
+      let text = '';
+      child.stdout.setEncoding('utf8').on('data', (some) => {
+        text += some;
+      });
+      await until(() => text.includes('lines are missing before this one'), { what: 'it says so' });
+      const all = text.trimEnd().split('\n');
+      const { level, lines } = JSON.parse(all.at(-1) ?? '') as { level: string; lines: number };
+      assert.deepEqual([level, all.length - 1 + lines], ['warn', written]);
+      const { length } = text;
+      assert(length > 7_000_000 && length < 9_000_000, `${length} characters waited`);
+    } finally {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }
   });
 });
