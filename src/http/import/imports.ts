@@ -15,7 +15,7 @@ import { stillRunning } from './storeGroup.ts';
 export interface ImportsOptions extends IntakeOptions {
   /** Bytes of a file, unpacked, at most; default 1 GiB. */
   importLimit?: number;
-  /** Distinct orders of a file, at most: each takes some 30 bytes of memory while it comes in; default 5,000,000. */
+  /** Distinct orders of a file, at most: each takes 17 bytes of memory while it comes in; default 5,000,000. */
   importMaxOrders?: number;
   /** Files that come in at once, at most: each takes a connection to Postgres and its memory; default 4. */
   importsAtOnce?: number;

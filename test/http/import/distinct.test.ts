@@ -52,12 +52,12 @@ describe('DistinctOrders', () => {
     assert.equal(orders.size, map.size);
   });
 
-  it('takes some 30 bytes for each', () => {
+  it('takes some 16 bytes for each', () => {
     const before = process.memoryUsage().arrayBuffers;
     const orders = new DistinctOrders();
     for (let n = 0; n < 300_000; n++) orders.add(`an order with a long id, number ${n}`, 1);
     const bytes = (process.memoryUsage().arrayBuffers - before) / orders.size;
     // Tables that were outgrown may still wait to be collected.
-    assert.ok(bytes < 100, `${bytes.toFixed(0)} bytes`);
+    assert.ok(bytes < 60, `${bytes.toFixed(0)} bytes`);
   });
 });
