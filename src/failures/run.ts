@@ -154,6 +154,7 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
   async function decide(retry: RunningRetry, { orders }: Known): Promise<RunningRetry> {
     let after = '0';
     const now = { ...retry };
+    const seen = new Set<string>();
     for (;;) {
       const page = await undecided(store, retry.operationId, { limit: batchSize, after });
       const ends = await endsOf(store, page, orders);
@@ -165,10 +166,14 @@ function createTurn({ store, publish, ready, lanes, log, ended }: RetriesOptions
         else now.failedAgain += 1;
         ended?.(state, 1);
       }
+      for (const { failureId } of page) seen.add(failureId);
       const last = page.at(-1);
-      if (!last) return now;
+      if (!last) break;
       after = last.failureId;
     }
+    // The failures actor has ended those that failed again.
+    for (const failureId of orders.keys()) if (!seen.has(failureId)) orders.delete(failureId);
+    return now;
   }
 }
 

@@ -36,7 +36,7 @@ export async function sweep(options: SweepOptions): Promise<number> {
       }
       const chunks = await waitingChunks(store, { path: 'actors', olderThanMs, pageSize, after });
       published += await publishing.publish(chunks);
-      after = chunks.length < pageSize ? undefined : chunks.at(-1);
+      after = chunks.at(-1);
     } while (after !== undefined && !lost.aborted && options.signal?.aborted !== true);
   });
   if (published > 0) log.info({ chunks: published }, 'the sweep published chunks that were left behind');

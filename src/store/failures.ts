@@ -4,6 +4,7 @@ import type { ShipDate } from '../rules/notice.ts';
 import { column, isStorable, type OrderKey } from './batch.ts';
 import { countInGroups, type FailureState, lockGroups, settleGroups } from './failureGroups.ts';
 import { failAgain } from './failureItems.ts';
+import { pageBytes } from './page.ts';
 import { storable, storableJson } from './storable.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
@@ -212,8 +213,6 @@ const greatestId = '9223372036854775807';
 const onlyInOrder =
   'set local enable_bitmapscan = off; set local enable_sort = off; set local enable_incremental_sort = off';
 
-/** So many bytes of messages are read at once, or a message that is larger than that. */
-export const pageBytes = 8 * 1_024 * 1_024;
 /** So many failures are read at once, however small they are. */
 const pageSize = 500;
 

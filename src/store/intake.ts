@@ -1,4 +1,5 @@
 import { column } from './batch.ts';
+import { bytesBefore, pageBytes } from './page.ts';
 import { type Sql, type Store, type Tx, transaction } from './store.ts';
 
 /** Some orders of a notice as they wait to be published or for the legacy run. */
@@ -91,7 +92,8 @@ export interface ChunkCursor extends ChunkKey {
 
 /**
  * Returns up to `pageSize` chunks of path `path` that are not done and older than `olderThanMs`, oldest
- * first, beginning after `after`. Age is by Postgres's clock.
+ * first, beginning after `after`, and no more once they have `pageBytes` together: only an empty page is the last. Age
+ * is by Postgres's clock.
  */
 export async function waitingChunks(
   db: Sql,
@@ -100,11 +102,17 @@ export async function waitingChunks(
   const { after } = options;
   return db.query<IntakeChunk & ChunkCursor>(
     `select notice_id "noticeId", chunk_no "chunkNo", lane, chunk, created_at::text "createdAt"
-     from intake
-     where done_at is null and path = $1 and created_at <= now() - $2 * interval '1 millisecond'
-       and ($3::timestamptz is null or (created_at, notice_id, chunk_no) > ($3, $4::uuid, $5::int))
-     order by created_at, notice_id, chunk_no
-     limit $6`,
+     from (
+       select notice_id, chunk_no, lane, chunk, created_at,
+              ${bytesBefore('octet_length(chunk)', 'created_at, notice_id, chunk_no')} as before
+       from intake
+       where done_at is null and path = $1 and created_at <= now() - $2 * interval '1 millisecond'
+         and ($3::timestamptz is null or (created_at, notice_id, chunk_no) > ($3, $4::uuid, $5::int))
+       order by created_at, notice_id, chunk_no
+       limit $6
+     ) page
+     where before < ${pageBytes}
+     order by created_at, notice_id, chunk_no`,
     [
       options.path,
       options.olderThanMs,

@@ -2,7 +2,7 @@ import { redeliveredHeader, retryName } from '../failures/retryName.ts';
 import { parseChunk } from '../rules/message.ts';
 import { chunksIn, failedOrdersOf, type SalvagedOrder } from '../rules/salvage.ts';
 import { batchOf, column, isStorable, keyColumns } from './batch.ts';
-import { pageBytes } from './failures.ts';
+import { bytesBefore, pageBytes } from './page.ts';
 import { type Sql, type Store, type Tx, transaction } from './store.ts';
 
 /** A failed message on its way back. */
@@ -90,13 +90,12 @@ function readPage(
      from (
        select i.operation_id as "operationId", i.failure_id as "failureId", f.step, f.lane,
               case when i.body is null then f.type end as type, f.headers, coalesce(i.body, f.body) as body,
-              sum(octet_length(coalesce(i.body, f.body)))
-                over (order by i.failure_id rows between unbounded preceding and 1 preceding) as before
+              ${bytesBefore('octet_length(coalesce(i.body, f.body))', 'i.failure_id')} as before
        from failure_operation_items i join failures f using (failure_id)
        where i.operation_id = $1 and ${where} and i.failure_id > $3
        order by i.failure_id limit $2
      ) page
-     where coalesce(before, 0) < ${pageBytes}
+     where before < ${pageBytes}
      order by "failureId"`,
     [operationId, limit, after],
   );

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beginRetry } from '../../src/store/failureOperations.ts';
-import { type Failure, listFailures, pageBytes, pagesOf, recordFailures } from '../../src/store/failures.ts';
+import { type Failure, listFailures, pagesOf, recordFailures } from '../../src/store/failures.ts';
+import { pageBytes } from '../../src/store/page.ts';
 import { markPublished, takeNext, undecided, unpublished } from '../../src/store/resends.ts';
 import type { Store } from '../../src/store/store.ts';
 import { allFailures, emptyTables, migratedDatabase, readLedger, statesOf } from '../support/database.ts';

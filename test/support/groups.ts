@@ -4,10 +4,7 @@ import { isStorable } from '../../src/store/batch.ts';
 import { storable } from '../../src/store/storable.ts';
 import type { Sql } from '../../src/store/store.ts';
 
-/**
- * Each finds rows that must not be there; `is` compares what is kept of all there ever were with what there is: a group
- * that was resolved stays so when those that were are removed, and only discarded ones are left.
- */
+/** Each finds rows that must not be there; `is` compares what is kept of all there ever were with what there is. */
 const contradictions = (is: '=' | '>='): Record<string, string> => ({
   'a group counts other failures in a state than it has': `
     select g.group_id, to_jsonb(g) - array['fingerprint', 'frame', 'message'] as kept, to_jsonb(c) as counted
@@ -31,13 +28,14 @@ const contradictions = (is: '=' | '>='): Record<string, string> => ({
     cross join lateral (select count(distinct n) from failures f, unnest(f.notice_ids) n where f.group_id = g.group_id) n
     cross join lateral (select count(distinct s) from failures f, unnest(f.seller_ids) s where f.group_id = g.group_id) s
     where not (g.failures ${is} c.failures and g.orders ${is} c.orders and notices ${is} n.count and sellers ${is} s.count)`,
+  // A group that was resolved stays so when those that were are removed, and only discarded ones are left.
   'the state of a group does not follow from its counts': `
     select group_id, state, open, retrying, resolved, failed_again, discarded, came_back from failure_groups
     where state <> all(case
       when retrying > 0 then array['retrying']
       when open > 0 then array[case when came_back then 'reopened' else 'open' end]
       when resolved + failed_again > 0 then array['resolved']
-      when discarded > 0 then ${is === '=' ? `array['discarded']` : `array['discarded', 'resolved']`}
+      when discarded > 0 then case when failures > discarded then array['resolved', 'discarded'] else array['discarded'] end
       else array['resolved', 'discarded'] end)
       or (closed_at is not null) <> (state in ('resolved', 'discarded'))`,
   'a failure is in the hand of another number of operations than its state says': `
