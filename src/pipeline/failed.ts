@@ -96,9 +96,11 @@ function readFailed(step: string, options: FailedQueuesOptions) {
     recording.add(one);
   };
 
+  const isFull = () => waiting.length >= batchSize || sizeOf(waiting) >= batchBytes;
+
   /** Starts what can be: a full batch beside another one, less than that once it has waited for more. */
   const look = () => {
-    while (waiting.length >= batchSize && recording.size < recordings) start();
+    while (isFull() && recording.size < recordings) start();
     if (waiting.length === 0 || recording.size > 0) return;
     gathering ??= setTimeout(() => {
       gathering = undefined;
@@ -126,6 +128,9 @@ function readFailed(step: string, options: FailedQueuesOptions) {
     },
   };
 }
+
+const sizeOf = (deliveries: readonly Delivery[]) =>
+  deliveries.reduce((sum, { content }) => sum + content.length, 0);
 
 /** Takes the first of those that wait, at most `batchSize`, and no more of them than `batchBytes` once it has one. */
 function takeBatch(waiting: Delivery[], batchSize: number): Delivery[] {

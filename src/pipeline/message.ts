@@ -47,6 +47,8 @@ interface ForeignFormat<Header, Item> {
   read(content: Buffer): Chunk<Header, Item>[];
   /** Writes what `read` reads. */
   write(chunks: readonly Chunk<Header, Item>[]): Buffer;
+  /** How large a message may be, in bytes; a larger one is not read. */
+  maxBytes: number;
 }
 
 /** What the engine must be able to say of headers and items. */
@@ -70,7 +72,15 @@ export function readChunks<Header, Item>(
   step: string,
   message: { content: Buffer; type: string | undefined },
 ): Chunk<Header, Item>[] {
-  if ('read' in format) return orMalformed(() => format.read(message.content));
+  if ('read' in format) {
+    const { length } = message.content;
+    if (length > format.maxBytes)
+      throw new MalformedError(
+        `expected a message of at most ${format.maxBytes.toLocaleString('en-US')} bytes, ` +
+          `got ${length.toLocaleString('en-US')}: publish what it says again, in smaller ones`,
+      );
+    return orMalformed(() => format.read(message.content));
+  }
   if (message.type !== typeOf(step))
     throw new MalformedError(`expected a message of type ${typeOf(step)}, got ${String(message.type)}`);
   let body: unknown;
@@ -133,9 +143,20 @@ export function pack<Header, Item>(
       room -= some.length;
     }
   }
-  return messages.map((chunks) =>
-    'write' in format ? format.write(chunks) : Buffer.from(JSON.stringify({ chunks })),
-  );
+  if ('write' in format) return messages.flatMap((chunks) => writeWithin(format, chunks));
+  return messages.map((chunks) => Buffer.from(JSON.stringify({ chunks })));
+}
+
+/** Writes a message, or halves of it where it would be larger than a message may be. */
+function writeWithin<Header, Item>(
+  format: ForeignFormat<Header, Item>,
+  chunks: readonly Chunk<Header, Item>[],
+): Buffer[] {
+  const whole = format.write(chunks);
+  const single = chunks.flatMap(({ header, items }) => items.map((item) => ({ header, items: [item] })));
+  if (whole.length <= format.maxBytes || single.length === 1) return [whole];
+  const half = Math.ceil(single.length / 2);
+  return [single.slice(0, half), single.slice(half)].flatMap((some) => writeWithin(format, some));
 }
 
 /**

@@ -8,9 +8,6 @@ export type FeedHeader = Readonly<Record<string, never>>;
 
 const header: FeedHeader = {};
 
-/** How large a message may be: a few ten thousand events, which are read and written at once. */
-export const maxMessageBytes = 4 * 1_024 * 1_024;
-
 /**
  * How the shop's messages read: one event, or a list of them (structured and batched mode of CloudEvents, told by the
  * body alone). What waits or fails goes on as such a list.
@@ -20,11 +17,6 @@ export const maxMessageBytes = 4 * 1_024 * 1_024;
  */
 export const orderFormat = {
   read(content: Buffer): { header: FeedHeader; items: FeedItem[] }[] {
-    if (content.length > maxMessageBytes)
-      throw new Error(
-        `expected a message of at most ${maxMessageBytes.toLocaleString('en-US')} bytes, got one of ` +
-          `${content.length.toLocaleString('en-US')}; publish its events again, in shorter lists`,
-      );
     let body: unknown;
     try {
       body = JSON.parse(content.toString('utf8'));
@@ -46,6 +38,8 @@ export const orderFormat = {
         ),
       ),
     ),
+  /** A few ten thousand events, which are read and written at once. */
+  maxBytes: 4 * 1_024 * 1_024,
   headerKeyOf: () => '',
   itemKeyOf: (item: FeedItem): string => {
     if (item instanceof MalformedEvent) return JSON.stringify(item.raw);

@@ -3,6 +3,7 @@ import { feedStep } from '../../src/config/topology.ts';
 import { headerNames, markHeaders, publicationTo } from '../../src/pipeline/message.ts';
 import { exchanges } from '../../src/pipeline/topology.ts';
 import type { OrderEvent } from '../../src/rules/orderEvent.ts';
+import { orderFormat } from '../../src/rules/orderFormat.ts';
 import { areTaken } from '../../src/store/orderEvents.ts';
 import { allFailures, statesOf } from '../support/database.ts';
 import { aFeedWorld, readFed, recordFailed } from '../support/feed.ts';
@@ -160,6 +161,26 @@ describe("following the shop's orders", function () {
     for (const { step, lane, errorClass, attempt } of failures)
       assert.deepEqual([step, lane, errorClass, attempt], ['orders', 'bulk', 'MalformedError', 1]);
     assert.deepEqual(feed.seen.retriable, [], 'nobody waited');
+    await failed.stop();
+  });
+
+  it('keeps a message as a whole that is larger than one may be, and takes in none of its events', async () => {
+    await begin();
+    const failed = recordFailed(world.config, await world.feed());
+    await openShop();
+    const large = Buffer.from(JSON.stringify([anUpserted()]).padEnd(orderFormat.maxBytes + 1));
+    await shop.tell(large, anUpserted({ orderId: 'o-2' }));
+    const [failure] = await until(
+      async () => {
+        const all = await allFailures(world.store);
+        return all.length > 0 && all;
+      },
+      { what: 'a failure is recorded' },
+    );
+    assert.match(failure?.errorMessage ?? '', /expected a message of at most 4,194,304 bytes/);
+    assert(failure?.body.equals(large));
+    await status('o-2', 'open');
+    assert.equal(await statusOf('o-1'), undefined);
     await failed.stop();
   });
 

@@ -65,7 +65,7 @@ describe('draining a failed queue', () => {
 
   it('ends a batch before it has 2 MB; what is larger than that is recorded alone', async () => {
     const gate = aGate();
-    drain(100, async ([first]) => first === 'first' && (await gate.opened));
+    drain(100, () => gate.opened);
     await fail('first', 1);
     await until(() => arrived === 1, { what: 'it is held at the gate' });
     const sizes: [id: string, bytes: number][] = [
@@ -96,6 +96,19 @@ describe('draining a failed queue', () => {
     gate.open();
     await untilDrained(6);
     assert.deepEqual(batches.flat(), ['a', 'b', 'c', 'd', 'e', 'f']);
+  });
+
+  it('takes as full what has 2 MB', async () => {
+    const gate = aGate();
+    let atOnce = 0;
+    drain(100, async () => {
+      atOnce += 1;
+      await gate.opened;
+    });
+    for (const id of ['a', 'b', 'c', 'd']) await fail(id, 1.5 * megabyte);
+    await until(() => atOnce === 2, { what: 'two batches are being recorded' });
+    gate.open();
+    await untilDrained(4);
   });
 
   it('tries again what could not be recorded', async () => {

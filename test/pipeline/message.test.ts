@@ -1,11 +1,30 @@
 import assert from 'node:assert/strict';
-import { attemptOf, headerNames, joinChunks, pack, readChunks } from '../../src/pipeline/message.ts';
+import {
+  attemptOf,
+  headerNames,
+  joinChunks,
+  type MessageFormat,
+  pack,
+  readChunks,
+} from '../../src/pipeline/message.ts';
 import { crate, crateFormat } from '../support/crates.ts';
 
 const contentOf = (messages: Buffer[]) =>
   messages.map((message) => (JSON.parse(message.toString()) as { chunks: { items: unknown[] }[] }).chunks);
 
+/** Messages as others might write them: a line for each item, of at most 20 bytes in all. */
+const linesFormat: MessageFormat<object, string> = {
+  read: (content) => [{ header: {}, items: content.toString().split('\n') }],
+  write: (chunks) => Buffer.from(chunks.flatMap(({ items }) => items).join('\n')),
+  maxBytes: 20,
+  headerKeyOf: () => '',
+  itemKeyOf: (item) => item,
+  logFieldsOf: () => ({}),
+};
+
 describe('packing for the next step', () => {
+  const lines = (name: string, count: number) =>
+    Array.from({ length: count }, (_, at) => ({ header: {}, item: `${name}-${at}` }));
   const entries = (header: string, count: number) =>
     Array.from({ length: count }, (_, at) => ({ header: { name: header }, item: { id: `${header}-${at}` } }));
 
@@ -33,6 +52,18 @@ describe('packing for the next step', () => {
     assert.equal(
       new Set(messages.flat().flatMap(({ items }) => items.map((item) => JSON.stringify(item)))).size,
       1_204,
+    );
+  });
+
+  it('makes messages of others no larger than they may be, and loses nothing', () => {
+    const messages = pack(linesFormat, 500, [
+      ...lines('a', 7),
+      ...lines('b'.repeat(50), 1),
+      ...lines('c', 1),
+    ]);
+    assert.deepEqual(
+      messages.map((message) => message.toString().split('\n')),
+      [['a-0', 'a-1', 'a-2', 'a-3', 'a-4'], ['a-5', 'a-6'], [`${'b'.repeat(50)}-0`], ['c-0']],
     );
   });
 
@@ -65,6 +96,20 @@ describe('reading a message', () => {
       message: /weigh\.v1, got bake\.v1/,
     });
   });
+});
+
+describe('reading a message of others', () => {
+  const read = (text: string) =>
+    readChunks(linesFormat, 'weigh', { content: Buffer.from(text), type: undefined });
+
+  it('gives back what is no larger than it may be', () =>
+    assert.deepEqual(read('20 bytes are allowed'), [{ header: {}, items: ['20 bytes are allowed'] }]));
+
+  it('refuses what is larger, unread', () =>
+    assert.throws(() => read('21 bytes are too much'), {
+      name: 'MalformedError',
+      message: 'expected a message of at most 20 bytes, got 21: publish what it says again, in smaller ones',
+    }));
 });
 
 describe('the attempt of a delivery', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { MalformedEvent, readEvent } from '../../src/rules/orderEvent.ts';
-import { maxMessageBytes, orderEventsIn, orderFormat } from '../../src/rules/orderFormat.ts';
+import { orderEventsIn, orderFormat } from '../../src/rules/orderFormat.ts';
 import { anUpserted, aStatusChange } from '../support/orderEvents.ts';
 
 const problemOf = (value: unknown) => {
@@ -89,15 +89,6 @@ describe('a message of the shop', () => {
     assert.throws(() => read('17'), /got a number/);
     assert.throws(() => read('{"chunks":[]}'), /^Error: type: expected order.upserted/);
     assert.throws(() => read('[{},{}]'), /^Error: type: /);
-  });
-
-  it('is refused unread where it is too large', () => {
-    const event = JSON.stringify(anUpserted({ customerName: 'Kim', product: 'sweet corn' }));
-    assert.equal(read(event.padEnd(maxMessageBytes)).length, 1);
-    assert.throws(
-      () => read(event.padEnd(maxMessageBytes + 1)),
-      /expected a message of at most 4,194,304 bytes, got one of 4,194,305; publish its events again, in shorter lists/,
-    );
   });
 
   it('gives its events to those who want all of them or none', () => {

@@ -25,19 +25,21 @@ const publishedAtOf = (timestamp: unknown): number | undefined =>
     ? timestamp * 1_000
     : undefined;
 
-/** Turns amqplib's message into ours; settling it once more, or on a channel that is gone, does nothing. */
+/** Turns amqplib's message into ours; settling it once more, or on a channel that is gone, does nothing and tells nobody. */
 export function deliveryOf(
   channel: Channel,
   message: ConsumeMessage | GetMessage,
   open: () => boolean,
+  settled: () => void = () => undefined,
 ): Delivery {
   const { properties, fields } = message;
   const headers = (properties.headers ?? {}) as Record<string, unknown>;
-  let settled = false;
+  let isSettled = false;
   const settle = (how: () => void) => {
-    if (settled || !open()) return;
-    settled = true;
+    if (isSettled || !open()) return;
+    isSettled = true;
     how();
+    settled();
   };
   return {
     content: message.content,
@@ -47,7 +49,7 @@ export function deliveryOf(
     publishedAt: publishedAtOf(properties.timestamp),
     headers,
     deliveryCount: deliveryCountOf(headers),
-    alive: () => !settled && open(),
+    alive: () => !isSettled && open(),
     ack: () => settle(() => channel.ack(message)),
     reject: () => settle(() => channel.nack(message, false, false)),
   };

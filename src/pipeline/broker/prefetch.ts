@@ -1,36 +1,60 @@
 /** How large messages are taken to be until the first has come, in bytes. */
 const assumedBytes = 1_048_576;
-/** How much of its way to the size of a message the estimate goes: at once where they grow, slowly where they shrink. */
-const grows = 1 / 2;
-const shrinks = 1 / 16;
+/** How much of its way to the size of a message the mean goes. */
+const weight = 1 / 32;
 
 /**
- * Tells how many messages to ask RabbitMQ for, so that all together stay within `maxBytes`: RabbitMQ counts messages,
- * whatever their size, which is learnt from those that come.
+ * Tells how many messages to ask RabbitMQ for, so that those that are not settled yet stay within `maxBytes`, about:
+ * RabbitMQ counts messages, whatever their size, which is learnt from those that come.
  */
 export class Prefetch {
   readonly #maxBytes: number;
-  #typicalBytes: number | undefined;
+  #meanBytes: number | undefined;
+  #heldBytes = 0;
+  #held = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
 
-  /** Takes note of the size of a message that came. */
+  /** Takes note of a message that came. */
   came(bytes: number): void {
-    const before = this.#typicalBytes ?? bytes;
-    this.#typicalBytes = before + (bytes - before) * (bytes > before ? grows : shrinks);
+    this.#meanBytes =
+      this.#meanBytes === undefined ? bytes : this.#meanBytes + (bytes - this.#meanBytes) * weight;
+    this.#heldBytes += bytes;
+    this.#held += 1;
+  }
+
+  /** Takes note that a message was settled. */
+  settled(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.#held -= 1;
+  }
+
+  /** Takes note that all that came is RabbitMQ's again: its channel is gone. */
+  lost(): void {
+    this.#heldBytes = 0;
+    this.#held = 0;
+  }
+
+  /** Whether all that came is settled. */
+  get isEmpty(): boolean {
+    return this.#held === 0;
   }
 
   /** How many to ask for, at least one and at most `most`. */
   within(most: number): number {
-    const fitting = Math.floor(this.#maxBytes / (this.#typicalBytes ?? assumedBytes));
+    const fitting = Math.floor(this.#maxBytes / (this.#meanBytes ?? assumedBytes));
     return Math.max(1, Math.min(most, fitting));
   }
 
-  /** Whether what is asked for is so far from what should be that asking anew is worth it. */
-  isOff(asked: number, most: number): boolean {
-    const wanted = this.within(most);
-    return wanted >= 2 * asked || 2 * wanted <= asked;
+  /** Whether there is room for so many more than were asked for that asking anew is worth it. */
+  isTooLow(asked: number, most: number): boolean {
+    return this.within(most) >= 2 * asked;
+  }
+
+  /** Whether so much has come that nothing more should, until it is settled; a single message is never too much. */
+  isTooMuch(asked: number): boolean {
+    return asked > 1 && this.#heldBytes > 2 * this.#maxBytes;
   }
 }

@@ -39,6 +39,8 @@ export class RecoveringSubscription implements Subscription {
   #prefetch: number | undefined;
   /** What RabbitMQ was asked for last. */
   #asked = 0;
+  /** Nothing is to come until all that came is settled: it was too large for what was asked for. */
+  #resting = false;
   #closed = false;
   /** Changes happen one after the other: a cancel must not overtake the consume before it. */
   #changes: Promise<void> = Promise.resolve();
@@ -100,11 +102,8 @@ export class RecoveringSubscription implements Subscription {
   }
 
   async #apply(): Promise<void> {
-    if (this.#channel && this.#tag !== undefined) {
-      const tag = this.#tag;
-      this.#tag = undefined;
-      await this.#answered(this.#channel.cancel(tag));
-    }
+    this.#resting = false;
+    await this.#stop();
     if (this.#prefetch === undefined || this.#closed) return;
     const channel = this.#channel ?? (await this.#open());
     // The wish may have changed while there was no connection: a prefetch of `undefined` would be no limit.
@@ -121,18 +120,46 @@ export class RecoveringSubscription implements Subscription {
     this.#fit(); // the first messages may be here already
   }
 
+  async #stop(): Promise<void> {
+    if (!this.#channel || this.#tag === undefined) return;
+    const tag = this.#tag;
+    this.#tag = undefined;
+    await this.#answered(this.#channel.cancel(tag));
+  }
+
   #came(channel: Channel, message: ConsumeMessage): void {
-    this.#sizes.came(message.content.length);
+    const bytes = message.content.length;
+    const isOurs = () => this.#channel === channel;
+    if (isOurs()) this.#sizes.came(bytes);
     this.#fit();
-    this.#onDelivery(deliveryOf(channel, message, () => this.#channel === channel));
+    const settled = () => {
+      this.#sizes.settled(bytes);
+      if (this.#resting && this.#sizes.isEmpty) void this.#change(() => this.#wake());
+    };
+    this.#onDelivery(deliveryOf(channel, message, isOurs, settled));
   }
 
   /** Asks for another number of messages where their size calls for it; if nothing is consumed now, that comes first. */
   #fit(): void {
     const most = this.#prefetch;
-    if (this.#tag === undefined || most === undefined || !this.#sizes.isOff(this.#asked, most)) return;
-    this.#asked = this.#sizes.within(most); // so that the next message doesn't ask as well
-    this.consume(most);
+    if (this.#resting || this.#tag === undefined || most === undefined) return;
+    if (this.#sizes.isTooMuch(this.#asked)) {
+      this.#resting = true;
+      void this.#change(async () => {
+        if (this.#resting) await this.#stop();
+        await this.#wake();
+      });
+    } else if (this.#sizes.isTooLow(this.#asked, most)) {
+      void this.#change(async () => {
+        // Unless the message before has asked anew.
+        if (this.#prefetch === most && this.#sizes.isTooLow(this.#asked, most)) await this.#apply();
+      });
+    }
+  }
+
+  /** Ends the rest, if nothing is left that it is for. */
+  async #wake(): Promise<void> {
+    if (this.#resting && this.#sizes.isEmpty) await this.#apply();
   }
 
   /** RabbitMQ 3.10 may leave a consume unanswered whose queue is deleted meanwhile: then it takes another channel. */
@@ -173,6 +200,7 @@ export class RecoveringSubscription implements Subscription {
       this.#applySoon();
     });
     this.#channel = channel;
+    this.#sizes.lost(); // what came on the one before
     return channel;
   }
 
