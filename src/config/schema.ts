@@ -87,7 +87,7 @@ export const ConfigSchema = Type.Object(
         port: Type.Integer({ minimum: 0, maximum: 65_535, description: 'port to listen on; 0: a free one' }),
         bodyLimitBytes: count('largest request body, in bytes', 1024),
         maxRequests: count('notices under way at once'),
-        maxBytesUnderWay: count('bytes of the bodies of notices under way at once', 1024),
+        maxBytesUnderWay: count('bytes of the large bodies of notices under way at once', 1024),
         importLimitBytes: count('largest file to import, unpacked, in bytes', 1024),
         importMaxOrders: count('orders that one file to import may name; rows beyond are rejected'),
         retryAfterSeconds: count('what a 503 tells the seller to wait, in seconds'),

@@ -9,8 +9,10 @@ const mostWaiting = 16;
 export interface AdmissionOptions {
   /** So many requests may be under way at once. */
   maxRequests: number;
-  /** So many bytes may their bodies have, all together. */
+  /** So many bytes may the large ones among their bodies have, all together. */
   maxBytes: number;
+  /** A body of so many bytes isn't large: notices of few orders are let in whatever large ones are under way. */
+  smallBytes: number;
   /** What is reckoned for a body whose length nobody told. */
   bodyLimit: number;
   /** A sender that is silent for so long in the middle of its body is cut off, in ms; twice as long at the most. */
@@ -38,7 +40,7 @@ export interface Admission {
  * without a word give their room back after a while: Node itself would wait for the rest of a body without end.
  */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { maxRequests, maxBytes, bodyLimit, bodyIdleMs, retryAfterSeconds } = options;
+  const { maxRequests, maxBytes, smallBytes, bodyLimit, bodyIdleMs, retryAfterSeconds } = options;
   let requests = 0;
   let bytes = 0;
   // One for all: under too much load there may be thousands in a second, and each stack takes time to write.
@@ -47,8 +49,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
   });
   const sizeOf = ({ headers }: FastifyRequest) =>
     Math.min(Number(headers['content-length'] ?? bodyLimit), bodyLimit);
-  // One that is alone is let in, however large.
-  const isFull = (size: number) => requests > 0 && (requests >= maxRequests || bytes + size > maxBytes);
+  const largeSizeOf = (request: FastifyRequest) => {
+    const size = sizeOf(request);
+    return size > smallBytes ? size : 0;
+  };
+  // A large one that is the only one is let in, however large.
+  const isFull = (size: number) =>
+    requests >= maxRequests || (size > 0 && bytes > 0 && bytes + size > maxBytes);
   /** How many refusals wait on a connection, behind an answer that is under way. */
   const waiting = new WeakMap<Socket, number>();
   const refuse = ({ raw: { socket } }: FastifyRequest, { raw: response }: FastifyReply) => {
@@ -107,11 +114,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
     }
   }, bodyIdleMs).unref();
   return {
-    look: (request, reply) => (isFull(sizeOf(request)) ? refuse(request, reply) : undefined),
+    look: (request, reply) => (isFull(largeSizeOf(request)) ? refuse(request, reply) : undefined),
     enter(request, reply) {
       const { socket } = request.raw;
       if (socket.destroyed) return refusal; // it broke while its key was looked up: nothing would tell that it is over
-      const size = sizeOf(request);
+      const size = largeSizeOf(request);
       if (isFull(size)) return refuse(request, reply);
       requests += 1;
       bytes += size;

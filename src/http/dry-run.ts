@@ -19,6 +19,8 @@ export interface Verdicts {
   verdicts: { orderId: string; verdict: 'accepted' | 'rejected'; reason?: RejectReason }[];
 }
 
+const sliceSize = 2_000;
+
 /** Judges each order as a notice posted now would; stores nothing and tells nobody. */
 export async function dryRun(
   options: DryRunOptions,
@@ -27,13 +29,21 @@ export async function dryRun(
   const orderIds = [...new Set(request.orderIds)];
   const { sellerId, newShipDate } = request;
   const notice = { noticeId: newNoticeId(), newShipDate };
-  const keys = orderIds.map((orderId) => ({ noticeId: notice.noticeId, sellerId, orderId }));
-  const found = await readOrders(options.store, keys);
   const today = options.today();
-  const verdicts = orderIds.map((orderId, at): Verdicts['verdicts'][number] => {
-    const reason = judge(found[at]?.order, notice, today, options.limits);
-    return reason === undefined ? { orderId, verdict: 'accepted' } : { orderId, verdict: 'rejected', reason };
-  });
+  const verdicts: Verdicts['verdicts'] = [];
+  for (let from = 0; from < orderIds.length; from += sliceSize) {
+    const slice = orderIds.slice(from, from + sliceSize);
+    const found = await readOrders(
+      options.store,
+      slice.map((orderId) => ({ noticeId: notice.noticeId, sellerId, orderId })),
+    );
+    slice.forEach((orderId, at) => {
+      const reason = judge(found[at]?.order, notice, today, options.limits);
+      verdicts.push(
+        reason === undefined ? { orderId, verdict: 'accepted' } : { orderId, verdict: 'rejected', reason },
+      );
+    });
+  }
   const accepted = verdicts.filter(({ verdict }) => verdict === 'accepted').length;
   return {
     orders: orderIds.length,

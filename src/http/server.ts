@@ -40,7 +40,7 @@ export interface ServerOptions
   bodyLimit?: number;
   /** So many notices may be under way at once; default 1,500. */
   maxRequests?: number;
-  /** So many bytes may their bodies have, all together; default 64 MiB. */
+  /** So many bytes may the large ones of their bodies have, all together; default 4 MiB. */
   maxBytes?: number;
   /** How long a sender may be silent in the middle of a notice until it is taken for gone, in ms; default 60,000. */
   bodyIdleMs?: number;
@@ -50,6 +50,9 @@ export interface ServerOptions
   closeWithinMs?: number;
 }
 
+/** A notice in a body of so many bytes, of a hundred orders and more, is no large one. */
+const smallBytes = 4_096;
+
 /**
  * Makes the HTTP server, ready to `listen`.
  *
@@ -58,7 +61,7 @@ export interface ServerOptions
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
-  const { importLimit = 1024 ** 3, maxRequests = 1_500, maxBytes = 64 * 1024 * 1024 } = options;
+  const { importLimit = 1024 ** 3, maxRequests = 1_500, maxBytes = 4 * 1024 * 1024 } = options;
   const { bodyIdleMs = 60_000, closeWithinMs = 5_000 } = options;
   const sendProblem = createSendProblem({ retryAfterSeconds });
   const app: FastifyInstance = Fastify({
@@ -102,6 +105,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   app.register(async (routes) => {
     const admission = createAdmission({
       maxRequests,
+      smallBytes,
       maxBytes,
       bodyLimit,
       bodyIdleMs,

@@ -8,7 +8,13 @@ import { until } from '../support/wait.ts';
 import { type Api, aBody, aMoment, countOf, get, post, requestTo, startApi, untilLocked } from './api.ts';
 
 describe('Admission', () => {
-  const limits = { maxRequests: 3, bodyLimit: 80, bodyIdleMs: 2 ** 31 - 1, retryAfterSeconds: 7 };
+  const limits = {
+    maxRequests: 3,
+    smallBytes: 15,
+    bodyLimit: 80,
+    bodyIdleMs: 2 ** 31 - 1,
+    retryAfterSeconds: 7,
+  };
   const make = () => createAdmission({ ...limits, maxBytes: 100 });
   const requestOf = (length?: number) =>
     ({
@@ -35,7 +41,7 @@ describe('Admission', () => {
     await assert.rejects(come(admit, 1), isRefused);
   });
 
-  it('lets bodies of so many bytes in, whatever their number', async () => {
+  it('lets large bodies of so many bytes in, whatever their number', async () => {
     const admit = make();
     const end = await come(admit, 60);
     await assert.rejects(come(admit, 41), isRefused);
@@ -53,10 +59,20 @@ describe('Admission', () => {
     await come(admit, 1_000_000);
   });
 
-  it('lets one in that is alone, however large', async () => {
+  it('lets a large one in that is the only one, however large', async () => {
     const admit = createAdmission({ ...limits, maxBytes: 10 });
+    await come(admit, 15);
     await come(admit, 80);
-    await assert.rejects(come(admit, 1), isRefused);
+    await assert.rejects(come(admit, 16), isRefused);
+  });
+
+  it('lets small ones in while there is no room for large ones', async () => {
+    const admit = make();
+    await come(admit, 80);
+    await assert.rejects(come(admit, 80), isRefused);
+    await come(admit, 15);
+    await come(admit, 15);
+    await assert.rejects(come(admit, 15), isRefused, 'there are three');
   });
 
   it('takes no room for who only looks, and refuses him where there is none', async () => {
@@ -64,7 +80,7 @@ describe('Admission', () => {
     for (let time = 0; time < 10; time += 1)
       assert.equal(admission.look(requestOf(80), replyTo()), undefined);
     await Promise.all([come(admission, 60), come(admission, 40)]);
-    assert(isRefused(admission.look(requestOf(1), replyTo())));
+    assert(isRefused(admission.look(requestOf(16), replyTo())));
   });
 
   it('answers 503 with Retry-After while there is no room, and takes the next notice when there is', async () => {
