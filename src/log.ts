@@ -24,12 +24,13 @@ export function openLog(options: { level: string; destination?: { write(line: st
   const log = logTo(output, options.level);
   let dropped = 0;
   output.on('drop', () => dropped++);
-  output.on('drain', () => {
+  const tell = () => {
     if (dropped === 0) return;
     const lines = dropped;
-    dropped = 0;
     log.warn({ lines }, 'whoever reads this log was too slow: lines are missing before this one');
-  });
+    dropped = dropped === lines ? 0 : lines; // or this one was dropped as well
+  };
+  output.on('write', () => setImmediate(tell));
   return log;
 }
 

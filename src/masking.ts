@@ -6,8 +6,8 @@ const secrets = /\+\d{8,15}(?!\d)|(?<![\w-])01[016-9][- ]?\d{3,4}[- ]?\d{4}(?![\
 /** A URL with a password. */
 const passwords = /(\b\w+:\/\/[^:@/\s"]*):[^@/\s"]+@/g;
 
-/** What reads like a mail address; what stands before it must not be a URL with a password. */
-const addresses = /(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+/g;
+/** What reads like a mail address, or several with a dot or plus between them; what stands before must not be a URL with a password. */
+const addresses = /(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+(?:[.+][\w.+-]*@[\w-]+(?:\.[\w-]+)+)*/g;
 
 const mask = (secret: string) =>
   secret.startsWith('chd_') ? 'chd_…' : `${secret.slice(0, 3)}…${secret.slice(-2)}`;
