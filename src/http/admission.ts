@@ -13,7 +13,7 @@ export interface AdmissionOptions {
   maxBytes: number;
   /** A body of so many bytes isn't large: notices of few orders are let in whatever large ones are under way. */
   smallBytes: number;
-  /** What is reckoned for a body whose length nobody told. */
+  /** How many bytes are read of a body at most; of one whose length nobody told, a quarter of `maxBytes` is reckoned. */
   bodyLimit: number;
   /** A sender that is silent for so long in the middle of its body is cut off, in ms; twice as long at the most. */
   bodyIdleMs: number;
@@ -48,7 +48,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     headers: { 'retry-after': String(retryAfterSeconds) },
   });
   const sizeOf = ({ headers }: FastifyRequest) =>
-    Math.min(Number(headers['content-length'] ?? bodyLimit), bodyLimit);
+    Math.min(Number(headers['content-length'] ?? maxBytes / 4), bodyLimit);
   const largeSizeOf = (request: FastifyRequest) => {
     const size = sizeOf(request);
     return size > smallBytes ? size : 0;

@@ -26,6 +26,7 @@ export async function sweep(options: SweepOptions): Promise<number> {
   const { store, publisher, log, olderThanMs = 30_000, pageSize = 100 } = options;
   const publishing = createPublishing({ store, publisher, log });
   let published = 0;
+  const startedAt = performance.now();
   await withLock(store, 'intake sweep', async (lost) => {
     let after: ChunkCursor | undefined;
     do {
@@ -34,7 +35,9 @@ export async function sweep(options: SweepOptions): Promise<number> {
         log.info({ why: readiness.why }, 'the sweep waits until chunks can be published');
         return;
       }
-      const chunks = await waitingChunks(store, { path: 'actors', olderThanMs, pageSize, after });
+      // What grows old meanwhile is for the next sweep, or this one might not end.
+      const age = olderThanMs + (performance.now() - startedAt);
+      const chunks = await waitingChunks(store, { path: 'actors', olderThanMs: age, pageSize, after });
       published += await publishing.publish(chunks);
       after = chunks.at(-1);
     } while (after !== undefined && !lost.aborted && options.signal?.aborted !== true);
