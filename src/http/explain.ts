@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox';
-import { Compile, type Validator } from 'typebox/compile';
+import { fits } from '../rules/fits.ts';
 import type { FieldError } from './problem.ts';
 
 /** At most this many wrong fields are named in one answer. */
@@ -73,13 +73,6 @@ function walkArray(schema: SchemaParts, value: unknown[], pointer: string, error
     if (errors.length >= maxErrors) return;
     if (schema.items !== undefined) walk(schema.items, item, child(pointer, String(index)), errors);
   }
-}
-
-const compiled = new WeakMap<TSchema, Validator>();
-function fits(schema: TSchema, value: unknown): boolean {
-  let validator = compiled.get(schema);
-  if (validator === undefined) compiled.set(schema, (validator = Compile(schema)));
-  return validator.Check(value);
 }
 
 function expectedBy(schema: SchemaParts): string {
