@@ -42,6 +42,7 @@ const mayImport: Record<string, readonly string[] | 'everything'> = {
     'import/records.ts',
   ],
   actors: [
+    'config/topology.ts',
     'notify.ts',
     'services.ts',
     'rules',

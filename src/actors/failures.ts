@@ -1,3 +1,4 @@
+import { feedStep } from '../config/topology.ts';
 import { record } from '../failures/record.ts';
 import { parseRetryName } from '../failures/retryName.ts';
 import type { FailedMessage } from '../pipeline/failed.ts';
@@ -24,7 +25,8 @@ export default function failures(services: {
       ...message,
       headers: withoutError(message),
       retryOf: parseRetryName(message.retry),
-      orders: failedOrdersOf(message.content),
+      // Events of the feed are of no notice, and the shop decides how long a list of them is: they need not be read.
+      orders: message.step === feedStep ? [] : failedOrdersOf(message.content),
     }));
     await record(services.store, all, services);
     for (const { step, lane, messageId, errorClass, errorMessage, attempt, orders, retryOf } of all) {

@@ -51,4 +51,11 @@ describe('the failures actor', () => {
     assert.deepEqual(await statesOf(database.store, header), { 'o-1': 'failed', 'o-3': 'failed' });
     assert.equal(counted.length, 6);
   });
+
+  it('looks for orders of notices in what steps gave up, and not in what the shop sent', async () => {
+    const record = failures({ store: database.store, log: pino({ level: 'silent' }), recorded: () => {} });
+    await record([failed('m-4', 'o-4'), { ...failed('m-5', 'o-5'), step: 'orders' }]);
+    const states = await statesOf(database.store, header);
+    assert.deepEqual([states['o-4'], states['o-5']], ['failed', undefined]);
+  });
 });
