@@ -1,7 +1,7 @@
 import type { ShipDate } from '../rules/notice.ts';
 import { type Choice, choose, type Left, OperationRefused, tellLeft } from '../store/failureChoice.ts';
 import { type Begun, type By, beginRetry, type RetryOptions } from '../store/failureOperations.ts';
-import { findFailures, pagesOf, type RecordedFailure, stepsOf } from '../store/failures.ts';
+import { type RecordedFailure, readFailures } from '../store/failures.ts';
 import { noticesOfIds } from '../store/noticeOrders.ts';
 import type { Sql, Store } from '../store/store.ts';
 import { chunksOf } from './check.ts';
@@ -38,21 +38,18 @@ export async function retryFailures(
   { steps }: Pick<RetrySettings, 'steps'>,
   { by, choice, options }: RetryRequest,
 ): Promise<Begun> {
-  const { chosen } = await choose(store, choice);
-  const found = await stepsOf(store, chosen);
+  const { open, steps: found } = await choose(store, choice);
   const unknown = found.filter((step) => step !== 'legacy' && !steps.includes(step));
   if (unknown.length > 0 && options.path === null)
     throw new OperationRefused(
       `There is no step ${unknown.join(', ')} any more (steps: ${steps.join(', ')}): hand them to the legacy run (path legacy), or discard them.`,
     );
   if (options.path === 'legacy' || found.includes('legacy'))
-    for (const ids of await pagesOf(store, chosen)) {
-      const page = await findFailures(store, ids);
+    for await (const page of readFailures(store, open))
       await checkForLegacy(
         store,
         page.filter(({ step }) => options.path === 'legacy' || step === 'legacy'),
       );
-    }
   return beginRetry(store, { by, choice, options });
 }
 
@@ -86,12 +83,10 @@ export async function* foreseeRetry(
   { limits, today }: Pick<RetrySettings, 'limits' | 'today'>,
   { choice, path }: { choice: Choice; path: 'legacy' | null },
 ): AsyncGenerator<Foreseen[]> {
-  const { chosen, left } = await choose(db, choice);
+  const { open, left } = await choose(db, choice);
   if (left.length > 0) yield left.map(skipped);
-  for (const ids of await pagesOf(db, chosen)) {
-    const failures = await findFailures(db, ids);
+  for await (const failures of readFailures(db, open))
     yield await foresee(db, failures, { limits, today: today(), path });
-  }
 }
 
 const skipped = (left: Left): Foreseen => ({

@@ -1,4 +1,5 @@
 import type { FailureState } from './failureGroups.ts';
+import type { FailureIds } from './failureIds.ts';
 import type { Sql } from './store.ts';
 
 /** Failures by their ids, or those of a group up to the last one that somebody saw: what came later is not chosen. */
@@ -18,22 +19,29 @@ export class OperationRefused extends Error {
   override name = 'OperationRefused';
 }
 
-/** Finds the failures that are open, of those that are chosen; throws if there is no such group or failure. */
-export async function choose(db: Sql, choice: Choice): Promise<{ chosen: string[]; left: Left[] }> {
+/** What a choice comes to. */
+export interface Chosen {
+  /** Those that are open. */
+  open: FailureIds;
+  /** Of those that were chosen by id, the ones that are not. */
+  left: Left[];
+  /** The steps that gave up what was chosen, each once. */
+  steps: string[];
+}
+
+/** Finds what is chosen; throws if there is no such group or failure. */
+export async function choose(db: Sql, choice: Choice): Promise<Chosen> {
   if ('groupId' in choice) {
-    const groups = await db.query('select from failure_groups where group_id = $1', [choice.groupId]);
+    const groups = await db.rows<[string]>('select step from failure_groups where group_id = $1', [
+      choice.groupId,
+    ]);
     if (groups.length === 0)
       throw new OperationRefused(`There is no group ${choice.groupId}: "chodang failed groups" shows all.`);
-    const rows = await db.rows<[string]>(
-      `select failure_id from failures where group_id = $1 and state = 'open' and failure_id <= $2
-       order by failure_id`,
-      [choice.groupId, choice.upTo],
-    );
-    return { chosen: rows.map(([failureId]) => failureId), left: [] };
+    return { open: openOf(choice), left: [], steps: groups.flat() };
   }
   const failureIds = [...new Set(choice.failureIds)];
-  const rows = await db.query<Left>(
-    `select failure_id as "failureId", state, operation_id as "operationId" from failures
+  const rows = await db.query<Left & { step: string }>(
+    `select failure_id as "failureId", state, operation_id as "operationId", step from failures
      where failure_id = any($1) order by failure_id`,
     [failureIds],
   );
@@ -42,9 +50,30 @@ export async function choose(db: Sql, choice: Choice): Promise<{ chosen: string[
     throw new OperationRefused(
       `There is no failure ${unknown.slice(0, 10).join(', ')}: "chodang failed list" shows all.`,
     );
+  const isOpen = ({ state }: Left) => state === 'open';
   return {
-    chosen: rows.filter(({ state }) => state === 'open').map(({ failureId }) => failureId),
-    left: rows.filter(({ state }) => state !== 'open'),
+    open: openOf({ failureIds }),
+    left: rows
+      .filter((row) => !isOpen(row))
+      .map(({ failureId, state, operationId }) => ({ failureId, state, operationId })),
+    steps: [...new Set(rows.filter(isOpen).map(({ step }) => step))],
+  };
+}
+
+function openOf(choice: Choice): FailureIds {
+  if ('groupId' in choice)
+    return {
+      sql: `select failure_id from failures
+            where group_id = $3 and state = 'open' and failure_id > $1 and failure_id <= $4
+            order by failure_id limit $2`,
+      values: [choice.groupId, choice.upTo],
+    };
+  return {
+    // The coalesce hides the state from the planner, which would read all that are open.
+    sql: `select failure_id from failures
+          where failure_id = any($3) and coalesce(state = 'open', false) and failure_id > $1
+          order by failure_id limit $2`,
+    values: [choice.failureIds],
   };
 }
 

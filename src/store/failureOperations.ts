@@ -1,7 +1,7 @@
 import { raiseAlerts } from './alerts.ts';
 import { type Choice, choose, type Left, nothingOpen, OperationRefused } from './failureChoice.ts';
-import type { FailureState } from './failureGroups.ts';
-import { endItems, type ItemState, lockGroupsOf, moveAndSettle } from './failureItems.ts';
+import { type FailureState, settleGroups } from './failureGroups.ts';
+import { type ItemState, itemsOf, lockGroupsOf, moveAndSettle, moveFailures } from './failureItems.ts';
 import { storable, storableJson } from './storable.ts';
 import { type Store, type Tx, transaction } from './store.ts';
 
@@ -100,18 +100,12 @@ async function begin(
   },
 ): Promise<Begun> {
   return transaction(store, async (tx) => {
-    const { chosen, left } = await choose(tx, how.choice);
+    const { open, left } = await choose(tx, how.choice);
     const operationId = await insertOperation(tx, how);
-    const moved = await moveAndSettle(tx, chosen, { from: 'open', to: how.to, operationId });
-    if (moved.length === 0) throw new OperationRefused(nothingOpen(how.choice, left));
-    await insertItems(
-      tx,
-      operationId,
-      moved.map(({ failureId }) => failureId),
-      how.item,
-      how.body,
-    );
-    return { operationId, failures: moved.length, left };
+    const { to, item, body } = how;
+    const failures = await moveAndSettle(tx, open, { from: 'open', to, into: { operationId, body }, item });
+    if (failures === 0) throw new OperationRefused(nothingOpen(how.choice, left));
+    return { operationId, failures, left };
   });
 }
 
@@ -126,20 +120,6 @@ async function insertOperation(
   );
   if (!row) throw new Error('an insert returned no row');
   return row[0];
-}
-
-async function insertItems(
-  tx: Tx,
-  operationId: string,
-  failureIds: readonly string[],
-  state: ItemState,
-  body?: Buffer,
-): Promise<void> {
-  await tx.query(
-    `insert into failure_operation_items (operation_id, failure_id, state, body)
-     select $1, unnest($2::bigint[]), $3, $4`,
-    [operationId, failureIds, state, body],
-  );
 }
 
 /**
@@ -160,30 +140,24 @@ export function endRetry(
   },
 ): Promise<boolean> {
   const { state, who, why, sentToo = false } = how;
-  const itemsToEnd = (tx: Tx) =>
-    tx.query<{ failureId: string }>(
-      `select failure_id as "failureId" from failure_operation_items where operation_id = $1 and state = any($2)`,
-      [operationId, sentToo ? ['waiting', 'sent'] : ['waiting']],
-    );
+  const ids = itemsOf(operationId, sentToo ? ['waiting', 'sent'] : ['waiting']);
   return transaction(store, async (tx) => {
-    const before = await itemsToEnd(tx);
-    await lockGroupsOf(
-      tx,
-      before.map(({ failureId }) => failureId),
-    );
+    await lockGroupsOf(tx, ids);
     // Under this lock nobody sends: what still waits now is what was never sent.
     const [operation] = await tx.query<{ state: OperationState }>(
       'select state from failure_operations where operation_id = $1 for update',
       [operationId],
     );
-    const items = await itemsToEnd(tx);
-    if (operation?.state !== 'running' && !(sentToo && items.length > 0)) return false;
-    await endItems(tx, operationId, items, 'canceled');
-    await moveAndSettle(
-      tx,
-      items.map(({ failureId }) => failureId),
-      { from: 'retrying', to: 'open', inHandOf: operationId },
-    );
+    const runs = operation?.state === 'running';
+    if (!runs && !sentToo) return false;
+    const { failures, groupIds } = await moveFailures(tx, ids, {
+      from: 'retrying',
+      to: 'open',
+      inHandOf: operationId,
+      item: 'canceled',
+    });
+    if (!runs && failures === 0) return false;
+    await settleGroups(tx, groupIds);
     await tx.query(
       `update failure_operations set state = $2, ended_at = now(), ended_by = $3, ended_why = $4
        where operation_id = $1`,
@@ -194,7 +168,7 @@ export function endRetry(
         {
           kind: 'retry stopped',
           subject: `operation ${operationId}`,
-          detail: { operationId, why: why ?? null, notSent: items.length },
+          detail: { operationId, why: why ?? null, notSent: failures },
         },
       ]);
     return true;
@@ -223,21 +197,16 @@ export function undoDiscard(
         `${what} is a ${operation.kind}: expected a discard, nothing else is undone.`,
       );
     if (operation.late) throw new OperationRefused(`${what} is longer ago than ${withinDays} days.`);
-    const items = await tx.rows<[string]>(
-      'select failure_id from failure_operation_items where operation_id = $1',
-      [operationId],
-    );
     const undo = await insertOperation(tx, { kind: 'undo', by, detail: { operationId } });
-    const moved = await moveAndSettle(
-      tx,
-      items.map(([failureId]) => failureId),
-      { from: 'discarded', to: 'open', inHandOf: operationId, operationId: undo },
-    );
-    if (moved.length === 0)
-      throw new OperationRefused(`Nothing of operation ${operationId} is discarded still.`);
-    const failureIds = moved.map(({ failureId }) => failureId);
-    await insertItems(tx, undo, failureIds, 'done');
-    return { operationId: undo, failures: moved.length, left: [] };
+    const failures = await moveAndSettle(tx, itemsOf(operationId, ['done']), {
+      from: 'discarded',
+      to: 'open',
+      inHandOf: operationId,
+      into: { operationId: undo },
+      item: 'done',
+    });
+    if (failures === 0) throw new OperationRefused(`Nothing of operation ${operationId} is discarded still.`);
+    return { operationId: undo, failures, left: [] };
   });
 }
 
@@ -245,7 +214,10 @@ export function undoDiscard(
 export function recordLook(store: Store, failureIds: readonly string[], by: By): Promise<string> {
   return transaction(store, async (tx) => {
     const operationId = await insertOperation(tx, { kind: 'look', by, detail: {} });
-    await insertItems(tx, operationId, failureIds, 'done');
+    await tx.query(
+      `insert into failure_operation_items (operation_id, failure_id, state) select $1, unnest($2::bigint[]), 'done'`,
+      [operationId, failureIds],
+    );
     return operationId;
   });
 }

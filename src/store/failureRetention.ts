@@ -1,3 +1,4 @@
+import { theseIds } from './failureIds.ts';
 import { lockGroupsOf } from './failureItems.ts';
 import { type Store, type Tx, transaction } from './store.ts';
 
@@ -19,7 +20,7 @@ export function removeOldFailures(
       [keepDays, limit],
     );
     const ids = removable.map(([failureId]) => failureId);
-    await lockGroupsOf(tx, ids);
+    await lockGroupsOf(tx, theseIds(ids));
     const [row] = await tx.rows<[number]>(
       `with removed as (
          delete from failures

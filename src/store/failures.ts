@@ -3,8 +3,9 @@ import type { RetryName } from '../failures/retryName.ts';
 import type { ShipDate } from '../rules/notice.ts';
 import { column, isStorable, type OrderKey } from './batch.ts';
 import { countInGroups, type FailureState, lockGroups, settleGroups } from './failureGroups.ts';
+import type { FailureIds } from './failureIds.ts';
 import { failAgain } from './failureItems.ts';
-import { pageBytes } from './page.ts';
+import { bytesBefore, pageBytes } from './page.ts';
 import { storable, storableJson } from './storable.ts';
 import { type Sql, type Store, transaction } from './store.ts';
 
@@ -216,42 +217,40 @@ const onlyInOrder =
 /** So many failures are read at once, however small they are. */
 const pageSize = 500;
 
-/** Cuts ids into pages whose failures can be read at once; those that are not there (any more) are left out. */
-export async function pagesOf(db: Sql, failureIds: readonly string[]): Promise<string[][]> {
-  const rows = await db.rows<[string[]]>(
-    `select array_agg(failure_id::text order by failure_id)
-     from (
-       select failure_id, sum(greatest(octet_length(body), ${Math.ceil(pageBytes / pageSize)}))
-                            over (order by failure_id) / ${pageBytes} as page
-       from failures where failure_id = any($1)
-     ) f
-     group by page order by page`,
-    [failureIds],
-  );
-  return rows.map(([ids]) => ids);
+/** Reads failures with their messages, in the order of their ids, in pages that have `pageBytes` of messages at most, about. */
+export async function* readFailures(
+  db: Sql,
+  { sql, values }: FailureIds,
+): AsyncGenerator<RecordedFailure[], undefined> {
+  for (let after = '0'; ; ) {
+    const page = await db.query<RecordedFailure>(
+      `select ${whole}
+       from (
+         select *, ${bytesBefore('octet_length(body)', 'failure_id')} as before
+         from failures where failure_id = any(array(${sql}))
+       ) page
+       where before < ${pageBytes} order by failure_id`,
+      [after, pageSize, ...values],
+    );
+    const last = page.at(-1);
+    if (!last) return;
+    yield page;
+    after = last.failureId;
+  }
 }
 
 /** Finds failures by their ids; those that are not there (any more) are missing from the answer. */
 export const findFailures = (db: Sql, failureIds: readonly string[]): Promise<RecordedFailure[]> =>
-  db.query<RecordedFailure>(
-    `select ${listed}, error_stack as "errorStack", headers, body from failures
-     where failure_id = any($1) order by failure_id`,
-    [failureIds],
-  );
-
-/** Finds the steps that gave these failures up, each once. */
-export async function stepsOf(db: Sql, failureIds: readonly string[]): Promise<string[]> {
-  const rows = await db.rows<[string]>('select distinct step from failures where failure_id = any($1)', [
+  db.query<RecordedFailure>(`select ${whole} from failures where failure_id = any($1) order by failure_id`, [
     failureIds,
   ]);
-  return rows.map(([step]) => step);
-}
 
 const listed = `
   failure_id as "failureId", state, state_at as "stateAt", operation_id as "operationId", retry_of as "retryOf",
   step, lane, type, message_id as "messageId", error_class as "errorClass", error_message as "errorMessage",
   attempt, published_at as "publishedAt", failed_at as "failedAt", recorded_at as "recordedAt",
   notice_ids as "noticeIds", seller_ids as "sellerIds", orders, group_id as "groupId"`;
+const whole = `${listed}, error_stack as "errorStack", headers, body`;
 
 const insertFailures = `
   insert into failures (step, message_id, lane, type, error_class, error_message, error_stack, attempt, published_at,

@@ -1,6 +1,7 @@
 import { batchOf, isStorable, keyColumns, type OrderKey, readColumns, selectColumns } from './batch.ts';
 import { settleGroups } from './failureGroups.ts';
-import { endItems, groupsOf, lockGroupsOf, moveFailures } from './failureItems.ts';
+import { theseIds } from './failureIds.ts';
+import { lockGroupsOf, moveFailures } from './failureItems.ts';
 import type { OperationState } from './failureOperations.ts';
 import type { LedgerState } from './ledger.ts';
 import { type Sql, type Store, transaction } from './store.ts';
@@ -76,22 +77,19 @@ export interface RetryEnd {
 export async function recordEnds(store: Store, ends: readonly RetryEnd[]): Promise<void> {
   if (ends.length === 0) return;
   await transaction(store, async (tx) => {
-    await lockGroupsOf(
-      tx,
-      ends.map(({ failureId }) => failureId),
-    );
+    await lockGroupsOf(tx, theseIds(ends.map(({ failureId }) => failureId)));
     const touched: string[] = [];
     for (const operationId of new Set(ends.map((end) => end.operationId)))
       for (const state of ['resolved', 'failed_again'] as const) {
         const ids = ends.filter((end) => end.operationId === operationId && end.state === state);
         if (ids.length === 0) continue;
-        const moved = await moveFailures(
-          tx,
-          ids.map(({ failureId }) => failureId),
-          { from: 'retrying', to: state, inHandOf: operationId },
-        );
-        await endItems(tx, operationId, moved, state);
-        touched.push(...groupsOf(moved));
+        const { groupIds } = await moveFailures(tx, theseIds(ids.map(({ failureId }) => failureId)), {
+          from: 'retrying',
+          to: state,
+          inHandOf: operationId,
+          item: state,
+        });
+        touched.push(...groupIds);
       }
     await settleGroups(tx, touched);
   });

@@ -15,6 +15,24 @@ const by = { who: 'kim', why: 'a test' };
 const notice = aNotice();
 const orderIds = ['o-1', 'o-2', 'o-3'];
 
+function aFailure(messageId: string, of: readonly string[]): Failure {
+  const items = of.map((orderId) => ({ orderId }));
+  const content = Buffer.from(JSON.stringify({ chunks: [{ header: notice, items }] }));
+  return {
+    step: 'tms',
+    lane: 'bulk',
+    messageId,
+    errorClass: 'Error',
+    errorMessage: 'no',
+    errorStack: undefined,
+    attempt: 1,
+    failedAt: new Date(),
+    headers: {},
+    content,
+    orders: failedOrdersOf(content),
+  };
+}
+
 describe('two operations on the same failures', () => {
   let store: Store;
   let url: string;
@@ -28,23 +46,7 @@ describe('two operations on the same failures', () => {
 
   /** Records failures of one order each, all in one group, and returns their ids. */
   async function recordedNow(count: number): Promise<string[]> {
-    const header = notice;
-    const failures = orderIds.slice(0, count).map((orderId, at): Failure => {
-      const content = Buffer.from(JSON.stringify({ chunks: [{ header, items: [{ orderId }] }] }));
-      return {
-        step: 'tms',
-        lane: 'bulk',
-        messageId: `n-${at}`,
-        errorClass: 'Error',
-        errorMessage: 'no',
-        errorStack: undefined,
-        attempt: 1,
-        failedAt: new Date(),
-        headers: {},
-        content,
-        orders: failedOrdersOf(content),
-      };
-    });
+    const failures = orderIds.slice(0, count).map((orderId, at) => aFailure(`n-${at}`, [orderId]));
     await recordFailures(store, failures);
     return (await store.rows<[string]>('select failure_id from failures order by 1')).flat();
   }
@@ -159,6 +161,53 @@ describe('two operations on the same failures', () => {
     assert.equal((await recording).length, 1);
     assert.deepEqual(await statesNow(), ['open']);
     assert.deepEqual(await statesOf(store, notice), { 'o-1': 'failed' });
+    await groupsAddUp(store);
+  });
+});
+
+describe('operations on a group of more failures than one statement moves', function () {
+  this.timeout(60_000);
+  const many = 20_001;
+  let store: Store;
+  let drop: () => Promise<void>;
+  let groupId: string;
+  let upTo: string;
+  before(async () => {
+    ({ store, drop } = await migratedDatabase());
+    await recordFailures(store, [aFailure('m-0', [])]);
+    [[groupId = '', upTo = ''] = []] = await store.rows<[string, string]>(`
+      with copied as (
+        insert into failures (step, message_id, lane, error_class, error_message, attempt, failed_at, headers, body,
+                              notice_ids, orders, group_id)
+        select step, 'm-' || i, lane, error_class, error_message, attempt, failed_at, headers, body, notice_ids, orders, group_id
+        from failures, generate_series(1, ${many}) as i returning failure_id
+      )
+      update failure_groups set open = ${many + 1}, failures = ${many + 1}
+      returning group_id, (select max(failure_id) - 1 from copied)`);
+  });
+  after(() => drop());
+
+  const states = async () =>
+    Object.fromEntries(
+      await store.rows<[string, number]>('select state, count(*)::int from failures group by state'),
+    );
+
+  it('take all of them up to the last one that was seen, and no other', async () => {
+    const choice = { groupId, upTo };
+    const options = { canary: 1, ratePerSecond: 1, stopAfter: 5, path: null };
+    const { operationId, failures } = await beginRetry(store, { by, choice, options });
+    assert.equal(failures, many);
+    assert.deepEqual(await states(), { open: 1, retrying: many });
+    await groupsAddUp(store);
+
+    assert.equal(await endRetry(store, operationId, { state: 'canceled', who: 'lee', why: undefined }), true);
+    assert.deepEqual(await states(), { open: many + 1 });
+    const discard = await discardFailures(store, { by, choice });
+    assert.equal(discard.failures, many);
+    assert.deepEqual(await states(), { open: 1, discarded: many });
+    await groupsAddUp(store);
+    assert.equal((await undoDiscard(store, discard.operationId, { by, withinDays: 1 })).failures, many);
+    assert.deepEqual(await states(), { open: many + 1 });
     await groupsAddUp(store);
   });
 });

@@ -4,8 +4,10 @@ import { fillFailures, fillOperations } from '../../bench/failureRows.ts';
 import { choose } from '../../src/store/failureChoice.ts';
 import { listFailureGroups } from '../../src/store/failureGroups.ts';
 import { listOperations } from '../../src/store/failureHistory.ts';
+import { countIds, type FailureIds } from '../../src/store/failureIds.ts';
+import { itemsOf, lockGroupsOf, moveFailures } from '../../src/store/failureItems.ts';
 import { type FailureFilter, listFailures } from '../../src/store/failures.ts';
-import type { Store } from '../../src/store/store.ts';
+import { type Sql, type Store, transaction } from '../../src/store/store.ts';
 import { migratedDatabase } from '../support/database.ts';
 
 const limit = 50;
@@ -137,17 +139,50 @@ describe('pages of failures', function () {
 
       it('find what is open in a group without reading the rest of it', async () => {
         const { store: explained, nodes } = explaining(store);
-        await choose(
-          {
-            query: (sql, values) => store.query(sql, values),
-            rows: (sql, values) => explained.rows(sql, values),
-          },
-          { groupId: greatest, upTo: ids[0] ?? '' },
-        );
+        const { open } = await choose(store, { groupId: greatest, upTo: ids[0] ?? '' });
+        await countIds(explained, open);
         const indexes = nodes.flatMap((node) => node['Index Name'] ?? []);
         assert.deepEqual(indexes, ['failures_open_of_group']);
         for (const node of nodes) assert.equal(node['Rows Removed by Filter'] ?? 0, 0);
       });
+
+      const some = () => [0.2, 0.5, 0.9].flatMap((share) => place(ids, share) ?? []);
+      const inHand = async (tx: Sql) =>
+        itemsOf(
+          (await tx.rows<[string]>(`select operation_id from failure_operations limit 1`))[0]?.[0] ?? '',
+          ['resolved'],
+        );
+      for (const [which, idsIn] of [
+        [
+          'open ones of a group',
+          async (tx) => (await choose(tx, { groupId: greatest, upTo: ids[0] ?? '' })).open,
+        ],
+        ['some by their ids', async (tx) => (await choose(tx, { failureIds: some() })).open],
+        ['those of an operation', inHand],
+      ] satisfies [string, (tx: Sql) => Promise<FailureIds>][])
+        it(`are locked and moved without reading all there are: ${which}`, async () => {
+          const undone = new Error('enough was seen');
+          const moving = transaction(store, async (tx) => {
+            const moved = await idsIn(tx);
+            // By this session, so some of it may be from before.
+            const rowsRead = async () =>
+              Number(
+                (
+                  await tx.rows(
+                    `select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'failures'`,
+                  )
+                ).join(),
+              );
+            const before = await rowsRead();
+            const count = await countIds(tx, moved);
+            await lockGroupsOf(tx, moved);
+            await moveFailures(tx, moved, { from: 'open', to: 'discarded', item: 'done' });
+            const read = (await rowsRead()) - before;
+            assert.ok(read > 0 && read <= 6 * count + limit, `read ${read} rows to move ${count}`);
+            throw undone;
+          });
+          await assert.rejects(moving, undone);
+        });
     });
 });
 

@@ -9,8 +9,9 @@ import {
   retryFailures,
   usualRetry,
 } from '../../failures/retry.ts';
-import { type Choice } from '../../store/failureChoice.ts';
+import { type Choice, choose } from '../../store/failureChoice.ts';
 import { findOperation, listItems, listOperations } from '../../store/failureHistory.ts';
+import { countIds } from '../../store/failureIds.ts';
 import {
   discardFailures,
   endRetry,
@@ -239,14 +240,14 @@ function choiceIn(body: { failureIds?: string[]; groupId?: string; upTo?: string
 }
 
 async function foreseenOf(options: OperationRouteOptions, choice: Choice, path: 'legacy' | null) {
+  const { open, left } = await choose(options.store, choice);
   const failures: Foreseen[] = [];
-  let more = 0;
   for await (const page of foreseeRetry(options.store, options, { choice, path })) {
-    const room = mostForeseen - failures.length;
-    failures.push(...page.slice(0, room));
-    more += Math.max(0, page.length - room);
+    failures.push(...page.slice(0, mostForeseen - failures.length));
+    if (failures.length === mostForeseen) break;
   }
-  return { dryRun: true, failures, more };
+  const all = left.length + (await countIds(options.store, open));
+  return { dryRun: true, failures, more: Math.max(0, all - failures.length) };
 }
 
 async function operationOf(store: Store, id: string): Promise<Operation> {
