@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
@@ -6,19 +6,23 @@ import type { LedgerState } from '../store/ledger.ts';
 import { hasNotice, noticeProgress, noticesOf, type OrderOutcome, orderOutcomes } from '../store/notices.ts';
 import type { Sql } from '../store/store.ts';
 import { prefersCsv } from './accept.ts';
-import { csvLine } from './csv.ts';
 import { keyOfCursor, pageOf } from './cursor.ts';
+import { type Download, sendCsv } from './download.ts';
 import { Problem } from './problem.ts';
 import * as schemas from './schemas.ts';
 
 /** What the id of a notice looks like. */
 export const uuid = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 const text = /^[^\p{Cc}\p{Cs}]+$/u;
-/** Rows that are read at once for a CSV. */
-const csvPage = 5_000;
 
-/** Adds the `GET`s that tell a seller what became of notices and orders. The seller must be known by then. */
-export function outcomeRoutes(app: FastifyInstance, store: Sql): void {
+/**
+ * Adds the `GET`s that tell a seller what became of notices and orders. The seller must be known by then. A download
+ * of which nothing is taken for `downloadIdleMs` ends.
+ */
+export function outcomeRoutes(
+  app: FastifyInstance,
+  { store, downloadIdleMs }: { store: Sql; downloadIdleMs: number },
+): void {
   const routes = app.withTypeProvider<TypeBoxTypeProvider>();
 
   routes.get(
@@ -93,10 +97,7 @@ export function outcomeRoutes(app: FastifyInstance, store: Sql): void {
       if (!uuid.test(id) || !(await hasNotice(store, sellerId, id))) throw noSuchNotice();
       reply.header('vary', 'Accept');
       if (prefersCsv(headers.accept))
-        return reply
-          .type('text/csv; charset=utf-8')
-          .header('content-disposition', `attachment; filename="notice-${id}.csv"`)
-          .send(Readable.from(csvOf(store, id, state, after), { objectMode: false }));
+        return sendCsv(reply, outcomesAsCsv(store, id, state, after), downloadIdleMs);
       const rows = await orderOutcomes(store, id, { state, after, limit: limit + 1 });
       return pageOf(rows, limit, (order) => order.orderId, outcomeOf);
     },
@@ -115,37 +116,22 @@ function outcomeOf({ rejectReason, note, settledAt, ...rest }: OrderOutcome) {
   };
 }
 
-async function* csvOf(
+const outcomesAsCsv = (
   store: Sql,
   noticeId: string,
   state: LedgerState | undefined,
   after: string | undefined,
-): AsyncGenerator<string> {
-  yield csvLine([
-    'order_id',
-    'state',
-    'reject_reason',
-    'old_ship_date',
-    'new_ship_date',
-    'note',
-    'settled_at',
-  ]);
-  let from = after;
-  do {
-    const rows = await orderOutcomes(store, noticeId, { state, after: from, limit: csvPage });
-    yield rows
-      .map(({ settledAt, ...order }) =>
-        csvLine([
-          order.orderId,
-          order.state,
-          order.rejectReason,
-          order.oldShipDate,
-          order.newShipDate,
-          order.note,
-          settledAt?.toISOString() ?? null,
-        ]),
-      )
-      .join('');
-    from = rows.length < csvPage ? undefined : rows.at(-1)?.orderId;
-  } while (from !== undefined);
-}
+): Download<OrderOutcome> => ({
+  filename: `notice-${noticeId}.csv`,
+  columns: ['order_id', 'state', 'reject_reason', 'old_ship_date', 'new_ship_date', 'note', 'settled_at'],
+  rowsAfter: (row, limit) => orderOutcomes(store, noticeId, { state, after: row?.orderId ?? after, limit }),
+  fieldsOf: (order) => [
+    order.orderId,
+    order.state,
+    order.rejectReason,
+    order.oldShipDate,
+    order.newShipDate,
+    order.note,
+    order.settledAt?.toISOString() ?? null,
+  ],
+});

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { parse } from 'csv-parse/sync';
+import { until } from '../support/wait.ts';
 import { type Api, aBody, get, post, startApi } from './api.ts';
 
 interface Page {
@@ -272,6 +277,66 @@ describe('What became of a notice', () => {
           nextCursor: null,
         },
       );
+  });
+});
+
+describe('A download', () => {
+  let api: Api;
+  let address: URL;
+  let path: string;
+  const rows = 200_000;
+  before(async () => {
+    api = await startApi({ downloadIdleMs: 300 });
+    api.path = 'legacy';
+    address = new URL(await api.app.listen({ port: 0, host: '127.0.0.1' }));
+    const { body } = await post(api, aBody());
+    const { noticeId } = body as { noticeId: string };
+    path = `/v1/delay-notices/${noticeId}/orders`;
+    await api.store.query(
+      `insert into ledger (notice_id, seller_id, order_id, state, old_ship_date, new_ship_date)
+       select $1, 's-1', 'order-' || lpad(i::text, 30, '0'), 'delayed', '2026-11-22', '2026-11-29'
+       from generate_series(1, $2::int) as i`,
+      [noticeId, rows],
+    );
+  });
+  after(() => api.close());
+
+  /** Asks for it, and reads nothing yet. */
+  const asked = async () => {
+    const socket = connect(Number(address.port), address.hostname);
+    socket.pause();
+    await once(socket, 'connect');
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nhost: x\r\naccept: text/csv\r\nauthorization: Bearer ${api.keys['s-1']}\r\n\r\n`,
+    );
+    return socket;
+  };
+  const connections = () =>
+    promisify((done: (error: Error | null, count: number) => void) => api.app.server.getConnections(done))();
+
+  it('that nobody reads ends, and its connection with it', async () => {
+    const socket = await asked();
+    socket.on('error', () => undefined); // it may be told so by a reset
+    try {
+      await until(async () => (await connections()) === 1, { what: 'it has begun' });
+      await until(async () => (await connections()) === 0, { what: 'it was cut' });
+    } finally {
+      socket.destroy();
+    }
+  });
+
+  it('that is read slowly comes to its end', async () => {
+    const socket = await asked();
+    let lines = 0;
+    let last = '';
+    for await (const part of socket as AsyncIterable<Buffer>) {
+      const before = Math.floor(lines / 20_000);
+      for (const byte of part) if (byte === 0x0a) lines += 1;
+      last = (last + part.toString('latin1')).slice(-7);
+      if (last.endsWith('\r\n0\r\n\r\n')) break;
+      if (Math.floor(lines / 20_000) > before) await sleep(150);
+    }
+    assert.ok(lines > rows, `${lines} lines`);
   });
 });
 

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
@@ -6,16 +6,16 @@ import { type RejectedRow, rejectedRowsOf } from '../../store/imports.ts';
 import { hasNotice } from '../../store/notices.ts';
 import type { Sql } from '../../store/store.ts';
 import { prefersCsv } from '../accept.ts';
-import { csvLine } from '../csv.ts';
 import { keyOfCursor, pageOf } from '../cursor.ts';
+import { type Download, sendCsv } from '../download.ts';
 import { noSuchNotice, uuid } from '../outcomes.ts';
 import * as schemas from '../schemas.ts';
 
-/** Rows that are read at once for a CSV. */
-const csvPage = 5_000;
-
 /** Adds `GET /v1/delay-notices/{id}/rejected-rows`. The seller must be known by then. */
-export function rejectedRowRoutes(app: FastifyInstance, store: Sql): void {
+export function rejectedRowRoutes(
+  app: FastifyInstance,
+  { store, downloadIdleMs }: { store: Sql; downloadIdleMs: number },
+): void {
   app.withTypeProvider<TypeBoxTypeProvider>().get(
     '/v1/delay-notices/:id/rejected-rows',
     {
@@ -44,10 +44,7 @@ export function rejectedRowRoutes(app: FastifyInstance, store: Sql): void {
       if (!uuid.test(id) || !(await hasNotice(store, sellerId, id))) throw noSuchNotice();
       reply.header('vary', 'Accept');
       if (prefersCsv(headers.accept))
-        return reply
-          .type('text/csv; charset=utf-8')
-          .header('content-disposition', `attachment; filename="notice-${id}-rejected-rows.csv"`)
-          .send(Readable.from(csvOf(store, id, after), { objectMode: false }));
+        return sendCsv(reply, rejectedRowsAsCsv(store, id, after), downloadIdleMs);
       const rows = await rejectedRowsOf(store, id, { after, limit: limit + 1 });
       return pageOf(
         rows,
@@ -59,13 +56,9 @@ export function rejectedRowRoutes(app: FastifyInstance, store: Sql): void {
   );
 }
 
-async function* csvOf(store: Sql, noticeId: string, after: number): AsyncGenerator<string> {
-  yield csvLine(['line', 'order_id', 'expected', 'got']);
-  for (let from: number | undefined = after; from !== undefined; ) {
-    const rows: RejectedRow[] = await rejectedRowsOf(store, noticeId, { after: from, limit: csvPage });
-    yield rows
-      .map(({ line, orderId, expected, got }) => csvLine([String(line), orderId, expected, got]))
-      .join('');
-    from = rows.length < csvPage ? undefined : rows.at(-1)?.line;
-  }
-}
+const rejectedRowsAsCsv = (store: Sql, noticeId: string, after: number): Download<RejectedRow> => ({
+  filename: `notice-${noticeId}-rejected-rows.csv`,
+  columns: ['line', 'order_id', 'expected', 'got'],
+  rowsAfter: (row, limit) => rejectedRowsOf(store, noticeId, { after: row?.line ?? after, limit }),
+  fieldsOf: ({ line, orderId, expected, got }) => [String(line), orderId, expected, got],
+});
