@@ -8,6 +8,9 @@ const secretFields = /("(?:apiKey|authorization|password)":)"(?:[^"\\]|\\.)*"/gi
 /** So many characters may wait for a slow reader of standard output; what comes then is dropped, or it would fill the memory. */
 const maxWaitingLength = 8 * 1_024 * 1_024;
 
+/** How long a process that ends waits for a reader who takes nothing more, in ms. */
+const patienceMs = 500;
+
 /**
  * Opens the log of a process: one JSON object per line on standard output, made pretty on a terminal.
  *
@@ -20,7 +23,7 @@ export function openLog(options: { level: string; destination?: { write(line: st
   if (options.destination) return logTo(options.destination, options.level);
   if (process.stdout.isTTY)
     return logTo(pretty({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' }), options.level);
-  const output = pino.destination({ fd: 1, sync: false, maxLength: maxWaitingLength });
+  const output = openOutput();
   const log = logTo(output, options.level);
   let dropped = 0;
   output.on('drop', () => dropped++);
@@ -32,6 +35,38 @@ export function openLog(options: { level: string; destination?: { write(line: st
   };
   output.on('write', () => setImmediate(tell));
   return log;
+}
+
+/**
+ * Opens standard output for a log, so that a process can end though nobody reads: pino writes what waits at the exit, and
+ * before a fatal line returns, and would try that on a full pipe without end.
+ */
+function openOutput() {
+  /** When to give up, and how much waited when that was put off last; undefined: it is written while other things happen. */
+  let patience: { until: number; left: number } | undefined;
+  const output = pino.destination({
+    fd: 1,
+    sync: false,
+    maxLength: maxWaitingLength,
+    // The pipe is full.
+    retryEAGAIN: (_error, ...waiting) => {
+      const left = waiting[0] + waiting[1];
+      if (patience && left !== patience.left) patience = { until: performance.now() + patienceMs, left };
+      return !patience || performance.now() < patience.until;
+    },
+  });
+  const flushSync = output.flushSync.bind(output);
+  output.flushSync = () => {
+    patience = { until: performance.now() + patienceMs, left: -1 };
+    try {
+      flushSync();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error; // else these lines are lost
+    } finally {
+      patience = undefined;
+    }
+  };
+  return output;
 }
 
 function logTo(target: { write(line: string): void }, level: string): Logger {

@@ -138,12 +138,39 @@ describe('a long word in the log', () => {
 describe('the log of a process', function () {
   this.timeout(30_000);
 
-  it('drops lines beyond 8 MB while nobody reads it, and says how many', async () => {
-    const written = 20_000;
-    const child = fork(new URL('support/log-child.ts', import.meta.url), [String(written)], {
+  /** A process that writes so many lines of a kilobyte to a pipe. */
+  const writing = (lines: number, ...more: string[]) =>
+    fork(new URL('support/log-child.ts', import.meta.url), [String(lines), ...more], {
       execArgv: ['--import', 'tsx'],
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
+
+  for (const how of ['at once', 'by itself'])
+    it(`lets its process end ${how} while nobody reads it`, async () => {
+      const child = writing(1_000, how);
+      await once(child, 'message');
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
+      assert.deepEqual(await exited, [3, null]);
+      clearTimeout(late);
+    });
+
+  it('loses nothing at the end that somebody reads', async () => {
+    const child = writing(5_000);
+    let text = '';
+    child.stdout?.setEncoding('utf8').on('data', (some) => {
+      text += some;
+    });
+    await once(child, 'message');
+    child.kill('SIGTERM');
+    await once(child, 'close');
+    assert.equal(text.trimEnd().split('\n').length, 5_001);
+  });
+
+  it('drops lines beyond 8 MB while nobody reads it, and says how many', async () => {
+    const written = 20_000;
+    const child = writing(written);
     try {
       await once(child, 'message');
       assert(child.stdout);

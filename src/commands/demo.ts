@@ -13,6 +13,7 @@ import { stackUp } from '../stack/stack.ts';
 import { zkCli } from '../stack/zookeeper.ts';
 import { migrate } from '../store/migrate.ts';
 import { openStore } from '../store/store.ts';
+import { endWithin } from './endWithin.ts';
 import { shopOf } from './orders.ts';
 import { count, showProgress } from './progress.ts';
 import { loadSettings, requireUrls } from './settings.ts';
@@ -62,7 +63,7 @@ export function demoCommand(): Command {
         process.exitCode = signal.reason.exitCode;
       } finally {
         // Whatever a start that failed halfway still holds open shall not keep us.
-        setTimeout(() => process.exit(), 3_000).unref();
+        endWithin(3_000);
       }
     });
 }

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Config } from '../config/schema.ts';
 import type { Check } from '../doctor/check.ts';
 import { examine, type Report } from '../doctor/doctor.ts';
+import { endWithin } from './endWithin.ts';
 import { loadSettings } from './settings.ts';
 
 const examples = `
@@ -24,7 +25,7 @@ export function doctorCommand(): Command {
       process.stdout.write(json ? `${JSON.stringify(report)}\n` : told(report));
       process.exitCode = report.ok ? 0 : 1;
       // A connection to a server that has gone silent must not keep us: what there is to say is said.
-      setTimeout(() => process.exit(), 1_000).unref();
+      endWithin(1_000);
     });
 }
 

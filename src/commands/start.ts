@@ -3,11 +3,14 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/schema.ts';
 import { openLog } from '../log.ts';
 import { startProcess } from '../process.ts';
+import { endWithin } from './endWithin.ts';
 import { loadSettings, requireUrls } from './settings.ts';
 import { asWorker } from './worker.ts';
 import { runWorkers } from './workers.ts';
 
 const mostWorkers = 64;
+/** How long a process that has nothing left to do waits until its log is read, in ms. */
+const logPatienceMs = 1_000;
 
 const examples = `
 Examples:
@@ -77,6 +80,7 @@ async function runPrimary(
     mostYoungDeaths: 3 * config.pipeline.maxRedeliveries,
     ready: (address) => sayReady(address ?? undefined, parts, options),
   });
+  endWithin(logPatienceMs);
 }
 
 /** Runs all in a worker process, until the primary one wants it to stop. */
@@ -148,9 +152,11 @@ async function run(
       return undefined;
     },
   );
-  if (!running) return;
-  ready(running.address);
-  log.info({ signal: await stopped }, 'stopping: settling what is held');
-  await running.stop();
-  log.info({}, 'stopped');
+  if (running) {
+    ready(running.address);
+    log.info({ signal: await stopped }, 'stopping: settling what is held');
+    await running.stop();
+    log.info({}, 'stopped');
+  }
+  endWithin(logPatienceMs);
 }
