@@ -57,10 +57,7 @@ export function sortOut<Header, Item>(
       } else if (outcome.kind === 'retriable') wait(waiting, entry, entry.attempt);
       else if (outcome.kind === 'infrastructure') wait(waiting, entry, entry.attempt - 1);
       else if (outcome.kind === 'failed') {
-        const key = `${entry.attempt} ${entry.redelivered} ${entry.retry} ${outcome.error.name} ${outcome.error.message}`;
-        const group = failing.get(key) ?? { error: outcome.error, attempt: entry.attempt, entries: [] };
-        group.entries.push(entry);
-        failing.set(key, group);
+        fail(failing, entry, outcome.error);
       }
     });
   }
@@ -99,6 +96,40 @@ export function publicationsOf<Header, Item>(
 function aboutOf<Header, Item>(step: Step<Header, Item>, entries: readonly Entry<Header, Item>[]): object {
   const [first] = entries;
   return first ? step.format.logFieldsOf(first.header) : {};
+}
+
+/**
+ * So many different errors of a batch are kept apart, each with a message of its own. Of what has others, all of one class
+ * go together: else a list of ten thousand events, wrong in one way each, would become ten thousand messages.
+ */
+const mostErrors = 50;
+
+/** Stands for errors of one class with different messages. */
+class VariousError extends Error {
+  constructor(first: Error) {
+    super(`${first.message} (and other errors of this class)`);
+    this.name = first.name;
+    if (first.stack !== undefined) this.stack = first.stack;
+  }
+}
+
+/** Puts an entry with those that failed alike. */
+function fail<Header, Item>(
+  failing: Outcomes<Header, Item>['failing'],
+  entry: Entry<Header, Item>,
+  error: Error,
+): void {
+  const { attempt, redelivered, retry } = entry;
+  const common = JSON.stringify([attempt, redelivered, retry, error.name]);
+  const own = `${common} ${error.message}`;
+  const isOneTooMany = !failing.has(own) && failing.size >= mostErrors;
+  const key = isOneTooMany ? common : own;
+  let group = failing.get(key);
+  if (!group) {
+    group = { error: isOneTooMany ? new VariousError(error) : error, attempt, entries: [] };
+    failing.set(key, group);
+  }
+  group.entries.push(entry);
 }
 
 /** Puts an entry with those that wait under the same headers. */

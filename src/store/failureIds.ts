@@ -21,3 +21,41 @@ export async function countIds(db: Sql, { sql, values }: FailureIds): Promise<nu
   const [row] = await db.rows<[number]>(`select count(*)::int from (${sql}) i`, [0, null, ...values]);
   return row?.[0] ?? 0;
 }
+
+/** So many are looked at by one statement, which takes about a second: longer ones would run into the store's time limit. */
+const sliceSize = 10_000;
+
+/** A statement about failures that are the rows of `slice`, a table with the column `failure_id`. */
+export interface SliceQuery {
+  /** What it does before, as further parts of its `with`. */
+  parts?: readonly string[];
+  /** What it answers with; none of these rows may be all null. */
+  rows: string;
+  /** Its own parameters, the first of which is `$` and `firstOwn(ids)`. */
+  values?: readonly unknown[];
+}
+
+/** The number of the first parameter of a statement's own. */
+export const firstOwn = ({ values }: FailureIds): number => 3 + values.length;
+
+/** Runs a statement for failures, so many at a time that it doesn't take long; gives the rows of each time. */
+export async function* bySlices<Row extends readonly unknown[]>(
+  db: Sql,
+  ids: FailureIds,
+  { parts = [], rows, values = [] }: SliceQuery,
+): AsyncGenerator<Row[], undefined> {
+  let after: string | null = '0';
+  while (after !== null) {
+    const found: [last: string | null, more: boolean, ...(readonly unknown[])][] = await db.rows(
+      `with ${[`slice as materialized (${ids.sql})`, ...parts].join(', ')}
+       select s.last, s.count = $2, r.*
+       from (select max(failure_id) as last, count(*) as count from slice) s left join (${rows}) r on true`,
+      [after, sliceSize, ...ids.values, ...values],
+    );
+    yield found.flatMap(([, , ...row]) =>
+      row.every((value) => value === null) ? [] : [row as unknown as Row],
+    );
+    const [first] = found;
+    after = first?.[1] ? first[0] : null;
+  }
+}

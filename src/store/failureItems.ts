@@ -1,6 +1,6 @@
 import type { RetryName } from '../failures/retryName.ts';
 import { type FailureState, settleGroups } from './failureGroups.ts';
-import { type FailureIds, theseIds } from './failureIds.ts';
+import { bySlices, type FailureIds, firstOwn, type SliceQuery, theseIds } from './failureIds.ts';
 import type { Tx } from './store.ts';
 
 /** What became of one failure in an operation. */
@@ -34,9 +34,6 @@ export interface Moved {
   groupIds: string[];
 }
 
-/** So many are moved by one statement, which takes about a second: longer ones would run into the store's time limit. */
-const sliceSize = 10_000;
-
 /**
  * Moves failures from one state to another, with what they are in their operation, and keeps the counts of their
  * groups. Their groups must be locked; call `settleGroups` next.
@@ -45,14 +42,11 @@ export async function moveFailures(tx: Tx, ids: FailureIds, move: Move): Promise
   const { from, to } = move;
   const counts = new Map<string, number>();
   let failures = 0;
-  for (let after: string | null = '0'; after !== null; ) {
-    const slice: Slice = await moveSlice(tx, ids, move, after);
-    for (const [groupId, count] of slice.moved) {
+  for await (const slice of bySlices<[string | null, number]>(tx, ids, movingOf(ids, move)))
+    for (const [groupId, count] of slice) {
       failures += count;
       if (groupId !== null) counts.set(groupId, (counts.get(groupId) ?? 0) + count);
     }
-    after = slice.last;
-  }
   // The states are columns of that name; they are ours, not somebody's input.
   await tx.query(
     `update failure_groups g set ${from} = g.${from} - k.count, ${to} = g.${to} + k.count
@@ -62,48 +56,32 @@ export async function moveFailures(tx: Tx, ids: FailureIds, move: Move): Promise
   return { failures, groupIds: [...counts.keys()] };
 }
 
-interface Slice {
-  /** The last one that was looked at; null: there are none behind. */
-  last: string | null;
-  /** Of each group how many were moved. */
-  moved: (readonly [groupId: string | null, count: number])[];
-}
-
-async function moveSlice(tx: Tx, ids: FailureIds, move: Move, after: string): Promise<Slice> {
-  const { from, to, inHandOf, into, item } = move;
-  const own = (n: number) => `$${2 + ids.values.length + n}`;
-  const operation = own(3);
+/** The statement that moves a slice; its rows tell for each group how many. */
+function movingOf(ids: FailureIds, { from, to, inHandOf, into, item }: Move): SliceQuery {
+  const [toNow, hand, operation, itemNow, body] = [0, 1, 2, 3, 4].map((at) => `$${firstOwn(ids) + at}`);
   const items = into
     ? `insert into failure_operation_items (operation_id, failure_id, state, body)
-       select ${operation}, failure_id, ${own(4)}, ${own(5)}::bytea from moved`
-    : `update failure_operation_items set state = ${own(4)}
-       where operation_id = ${own(2)} and failure_id = any(array(select failure_id from moved)) and ${operation}::bigint is null`;
-  // By array: a join might read all failures there are.
-  const rows = await tx.rows<
-    [last: string | null, full: boolean, groupId: string | null, count: number | null]
-  >(
-    `with slice as materialized (${ids.sql}),
-     mine as materialized (
-       select failure_id from failures
-       where failure_id = any(array(select failure_id from slice)) and coalesce(state = '${from}', false)
-         and (${own(2)}::bigint is null or operation_id = ${own(2)})
-       order by failure_id for update
-     ),
-     moved as (
-       update failures set state = ${own(1)}, state_at = now(), operation_id = coalesce(${operation}, operation_id)
-       where failure_id = any(array(select failure_id from mine))
-       returning failure_id, group_id
-     ),
-     items as (${items})
-     select s.last, s.count = $2, m.group_id, m.count
-     from (select max(failure_id) as last, count(*) as count from slice) s
-     left join (select group_id, count(*)::int as count from moved group by group_id) m on true`,
-    [after, sliceSize, ...ids.values, to, inHandOf, into?.operationId, item, ...(into ? [into.body] : [])],
-  );
-  const [first] = rows;
+       select ${operation}, failure_id, ${itemNow}, ${body}::bytea from moved`
+    : `update failure_operation_items set state = ${itemNow}
+       where operation_id = ${hand} and failure_id = any(array(select failure_id from moved))`;
   return {
-    last: first?.[1] ? first[0] : null,
-    moved: rows.flatMap(([, , groupId, count]) => (count === null ? [] : [[groupId, count] as const])),
+    // By array: a join might read all failures there are.
+    parts: [
+      `mine as materialized (
+         select failure_id from failures
+         where failure_id = any(array(select failure_id from slice)) and coalesce(state = '${from}', false)
+           and (${hand}::bigint is null or operation_id = ${hand})
+         order by failure_id for update
+       )`,
+      `moved as (
+         update failures set state = ${toNow}, state_at = now(), operation_id = coalesce(${operation}::bigint, operation_id)
+         where failure_id = any(array(select failure_id from mine))
+         returning failure_id, group_id
+       )`,
+      `items as (${items})`,
+    ],
+    rows: 'select group_id, count(*)::int from moved group by group_id',
+    values: [to, inHandOf, into?.operationId, item, ...(into ? [into.body] : [])],
   };
 }
 
@@ -129,15 +107,15 @@ export async function failAgain(tx: Tx, retries: readonly RetryName[]): Promise<
 }
 
 /** Locks the groups of failures until the transaction ends, in the order in which everybody does. */
-export async function lockGroupsOf(tx: Tx, { sql, values }: FailureIds): Promise<void> {
-  await tx.query(
-    `select from failure_groups
-     where group_id = any(array(
-       select distinct group_id from failures where failure_id = any(array(${sql}))
-     ))
-     order by fingerprint for update`,
-    [0, null, ...values],
-  );
+export async function lockGroupsOf(tx: Tx, ids: FailureIds): Promise<void> {
+  const groupIds = new Set<string>();
+  const groups = bySlices<[string]>(tx, ids, {
+    rows: 'select distinct group_id from failures where failure_id = any(array(select failure_id from slice))',
+  });
+  for await (const slice of groups) for (const [groupId] of slice) groupIds.add(groupId);
+  await tx.query('select from failure_groups where group_id = any($1) order by fingerprint for update', [
+    [...groupIds],
+  ]);
 }
 
 /** Moves failures and settles their groups, which it locks; returns how many it moved. */

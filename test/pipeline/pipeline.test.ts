@@ -159,6 +159,39 @@ describe('a pipeline on RabbitMQ', () => {
     message.ack();
   });
 
+  it('keeps fifty different errors of a batch apart, and packs what has others by their class', async () => {
+    const weigh = noting(({ item }) => failed(new TypeError(`not a crate: ${item.id}`)));
+    pipeline = await cratePipeline({ weigh: weigh.actor });
+    pipeline.start();
+    await pipeline.send(crates(300));
+    const messages: { errorMessage: unknown; ids: string[] }[] = [];
+    await until(
+      async () => {
+        for (
+          let one = await pipeline.broker.get('weigh.failed');
+          one;
+          one = await pipeline.broker.get('weigh.failed')
+        ) {
+          one.ack();
+          assert.equal(one.headers[headerNames.errorClass], 'TypeError');
+          const { chunks } = JSON.parse(one.content.toString()) as { chunks: { items: { id: string }[] }[] };
+          messages.push({
+            errorMessage: one.headers[headerNames.errorMessage],
+            ids: chunks.flatMap(({ items }) => items.map(({ id }) => id)),
+          });
+        }
+        return messages.flatMap(({ ids }) => ids).length === 300;
+      },
+      { what: 'all have failed' },
+    );
+    const several = messages.filter(({ ids }) => ids.length > 1);
+    assert.deepEqual([messages.length, several.length], [51, 1]);
+    const [first] = several[0]?.ids ?? [];
+    assert.equal(several[0]?.errorMessage, `not a crate: ${first} (and other errors of this class)`);
+    for (const { ids, errorMessage } of messages.filter(({ ids }) => ids.length === 1))
+      assert.equal(errorMessage, `not a crate: ${ids.join()}`);
+  });
+
   for (const [what, content, type] of [
     ['bytes that are not JSON', Buffer.from([0xff, 0x00, 0x7b]), 'weigh.v1'],
     ['an unknown type', Buffer.from('{"chunks":[]}'), 'weigh.v9'],
