@@ -188,6 +188,8 @@ export function spawnConsumer<Header, Item>(
     async pause() {
       paused = true;
       wide = false;
+      // At once, too: while it holds much, RabbitMQ's answer is not read.
+      dispatch(actor, { kind: 'handBack' });
       await subscription.cancel();
       dispatch(actor, { kind: 'handBack' });
     },

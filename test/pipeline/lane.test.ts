@@ -104,6 +104,48 @@ describe('a lane on RabbitMQ', () => {
     gate.open();
   });
 
+  it('that is paused while it holds more than is read on for hands it back, losing nothing', async () => {
+    const maxPrefetchedBytes = 50_000;
+    const weighed = new Set<string>();
+    pipeline = await cratePipeline(
+      {
+        weigh: {
+          run: async (batch) => {
+            for (const { item } of batch) weighed.add(item.id);
+            return batch.map(() => done);
+          },
+        },
+      },
+      {
+        maxPrefetchedBytes,
+        // What comes is gathered for long.
+        steps: {
+          weigh: stepOptions({ retryMs: 100 }, { prefetch: 200, batch: { size: 10_000, waitMs: 60_000 } }),
+        },
+      },
+    );
+    const crates = (from: number, to: number, name: string) =>
+      Promise.all(
+        Array.from({ length: to - from }, (_, at) => pipeline.send([crate(`c-${from + at}`)], 'bulk', name)),
+      );
+    await crates(0, 1, 'small'); // alone, since the prefetch begins with one
+    pipeline.start();
+    await until(() => weighed.size === 1, { what: 'one is weighed' });
+    await crates(1, 100, 'small');
+    const waiting = () => pipeline.broker.inspect('weigh.bulk');
+    await until(async () => (await waiting()).messages === 0, { what: 'the small ones are held' });
+    await crates(100, 160, 'x'.repeat(30_000));
+
+    const [paused, before] = [performance.now(), pipeline.pipeline()];
+    before?.adjust('weigh', 'bulk', {
+      ...configured,
+      pause: { name: 'weigh', by: 'bori', note: '', at: new Date() },
+    });
+    await until(async () => (await waiting()).messages === 160 - 1, { what: 'all wait with RabbitMQ again' });
+    assert.ok(performance.now() - paused < 8_000);
+    assert.equal(weighed.size, 1);
+  });
+
   it('that is paused consumes nothing, hands back what is not begun, and goes on at once, losing nothing', async () => {
     const gate = aGate();
     let shut = false;

@@ -32,7 +32,7 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     settled = 0;
     settleUntil = 0;
     broker = openBroker({
-      url: vhost.url,
+      url: `${vhost.url}?heartbeat=2`, // a connection of which nothing is read for 4 seconds is taken for dead
       topology: { steps: { weigh: stepOptions() }, lanes: ['express'] },
       name: 'test',
       publishWaitMs: 2_000,
@@ -61,16 +61,17 @@ describe('how many messages RabbitMQ hands a consumer', () => {
       ),
     );
 
-  const consume = (prefetch: number) =>
-    broker
-      .subscribe('weigh.express', (delivery) => {
-        if (settled >= settleUntil) {
-          held.push(delivery);
-          return;
-        }
-        settle(delivery);
-      })
-      .consume(prefetch);
+  const consume = (prefetch: number) => {
+    const subscription = broker.subscribe('weigh.express', (delivery) => {
+      if (settled >= settleUntil) {
+        held.push(delivery);
+        return;
+      }
+      settle(delivery);
+    });
+    subscription.consume(prefetch);
+    return subscription;
+  };
 
   const settle = (delivery: Delivery) => {
     settled += 1;
@@ -157,6 +158,39 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     settleUntil = Number.POSITIVE_INFINITY;
     if (last) settle(last);
     await until(() => settled === 500, { what: 'none is lost' });
+  });
+
+  it('is no more than is read, where small ones are followed by much larger ones', async function () {
+    this.timeout(30_000);
+    const [smallOnes, count, bytes] = [300, 150, 5 * large];
+    await publish(smallOnes, small);
+    await publish(count, bytes);
+    settleUntil = smallOnes;
+    consume(200);
+    await until(() => held.length > 8, { what: 'more than there is room for has come' });
+    await nothingComes();
+    assert(held.length <= 11, `${held.length} came at once`);
+
+    // It is read now and then all the same, or it would be taken for dead.
+    await sleep(6_000);
+    assert(held.every((delivery) => delivery.alive()));
+    assert(held.length >= 10 && held.length <= 25, `${held.length} came in six seconds`);
+
+    settleUntil = Number.POSITIVE_INFINITY;
+    for (const delivery of held.splice(0)) settle(delivery);
+    await until(() => settled === smallOnes + count, { what: 'none is lost' });
+  });
+
+  it('does not count what came on a channel that is gone', async () => {
+    await publish(300, small);
+    await publish(60, 5 * large);
+    settleUntil = 300;
+    const subscription = consume(200);
+    await until(() => held.length > 8, { what: 'more than there is room for has come' });
+    await subscription.close();
+    settleUntil = Number.POSITIVE_INFINITY;
+    consume(200);
+    await until(() => settled === 360, { what: 'all come again, and are settled' });
   });
 });
 

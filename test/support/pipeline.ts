@@ -70,6 +70,7 @@ export async function cratePipeline(
     wire?: Pick<Proxy, 'over'>;
     scaling?: { checkMs: number; growAfter: number; shrinkAfter: number };
     limitsOf?: (step: string, lane: string) => LaneLimits;
+    maxPrefetchedBytes?: number;
   } = {},
 ) {
   const vhost = await freshVhost();
@@ -81,6 +82,7 @@ export async function cratePipeline(
     topology: { steps, lanes: ['express', 'bulk'] },
     name: 'test',
     publishWaitMs: 2_000,
+    ...(settings.maxPrefetchedBytes !== undefined && { maxPrefetchedBytes: settings.maxPrefetchedBytes }),
     log: silent,
     onFatal: (error) => {
       throw error;

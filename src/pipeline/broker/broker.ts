@@ -7,6 +7,7 @@ import { declareTopology, FatalTopologyError } from './declare.ts';
 import type { Delivery } from './delivery.ts';
 import { openPublisher, type PublisherOptions } from './publisher.ts';
 import { createQuestions } from './questions.ts';
+import { Reading } from './reading.ts';
 import { RecoveringSubscription, type Subscription, type SubscriptionOptions } from './subscription.ts';
 
 export type Readiness = { readonly ok: true } | { readonly ok: false; readonly why: string };
@@ -31,7 +32,7 @@ export interface Broker {
   ready(): Readiness;
   /** Whether more should be taken in: it is ready, and has not too much to confirm yet. */
   hasRoom(): Readiness;
-  /** Resolves when both connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
+  /** Resolves when all connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
   connected(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -46,11 +47,14 @@ export interface BrokerOptions
   onFatal(error: FatalTopologyError): void;
 }
 
+/** The messages of all consumers may have as many bytes as so many of them may have, unsettled; no more is read then. */
+const consumersFull = 4;
+
 /**
- * Opens the two connections of a process, one to publish and one to consume: RabbitMQ reads nothing from a
- * connection it has blocked, not even acks.
+ * Opens the three connections of a process, one to publish, one to consume and one to ask: RabbitMQ reads nothing from a
+ * connection it has blocked, not even acks; and we read nothing, not even answers, from one that has brought too much.
  *
- * Returns at once; both connections are made, and made again after a loss, in the background. The whole
+ * Returns at once; the connections are made, and made again after a loss, in the background. The whole
  * topology is declared after every connect, before anything is published or consumed.
  */
 export function openBroker(options: BrokerOptions): Broker {
@@ -74,10 +78,16 @@ export function openBroker(options: BrokerOptions): Broker {
 
   const publisher = openPublisher({ ...options, declare });
   const questions = createQuestions(log);
+  const reading = new Reading(consumersFull * (options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY));
   const consumer = openConnection(options, 'consume', async (model) => {
+    reading.watch(model);
+    await declare(model);
+  });
+  const asker = openConnection(options, 'ask', async (model) => {
     await declare(model);
     questions.askOn(model);
   });
+  const connections = [publisher.connection, consumer, asker];
 
   const ready = (): Readiness => {
     const why = fatal?.message ?? publisher.whyNot();
@@ -88,8 +98,12 @@ export function openBroker(options: BrokerOptions): Broker {
     publish: (publication) => publisher.publish(publication),
 
     subscribe(queue, onDelivery) {
-      const subscription = new RecoveringSubscription(queue, onDelivery, consumer, options, () =>
-        subscriptions.delete(subscription),
+      const subscription = new RecoveringSubscription(
+        queue,
+        onDelivery,
+        consumer,
+        { ...options, reading },
+        () => subscriptions.delete(subscription),
       );
       subscriptions.add(subscription);
       return subscription;
@@ -122,10 +136,8 @@ export function openBroker(options: BrokerOptions): Broker {
         if (fatal) reject(fatal);
       });
       try {
-        const both = Promise.all(
-          [publisher.connection, consumer].map(async (connection) => (await connection).waitForConnect()),
-        );
-        await Promise.race([both, late, failed]);
+        const all = Promise.all(connections.map(async (connection) => (await connection).waitForConnect()));
+        await Promise.race([all, late, failed]);
       } finally {
         clearTimeout(timer);
       }
@@ -134,9 +146,7 @@ export function openBroker(options: BrokerOptions): Broker {
     async close() {
       publisher.stop();
       await Promise.all([...subscriptions].map((subscription) => subscription.close()));
-      await Promise.all(
-        [publisher.connection, consumer].map(async (connection) => (await connection).close()),
-      );
+      await Promise.all(connections.map(async (connection) => (await connection).close()));
     },
   };
 }

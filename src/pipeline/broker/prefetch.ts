@@ -1,3 +1,5 @@
+import type { Reading } from './reading.ts';
+
 /** How large messages are taken to be until the first has come, in bytes. */
 const assumedBytes = 1_048_576;
 /** How much of its way to the size of a message the mean goes. */
@@ -9,12 +11,15 @@ const weight = 1 / 32;
  */
 export class Prefetch {
   readonly #maxBytes: number;
+  readonly #reading: Pick<Reading, 'came' | 'settled'> | undefined;
   #meanBytes: number | undefined;
   #heldBytes = 0;
   #held = 0;
 
-  constructor(maxBytes: number) {
+  /** `reading` is told of all that comes and is settled. */
+  constructor(maxBytes: number, reading?: Pick<Reading, 'came' | 'settled'>) {
     this.#maxBytes = maxBytes;
+    this.#reading = reading;
   }
 
   /** Takes note of a message that came. */
@@ -23,16 +28,19 @@ export class Prefetch {
       this.#meanBytes === undefined ? bytes : this.#meanBytes + (bytes - this.#meanBytes) * weight;
     this.#heldBytes += bytes;
     this.#held += 1;
+    this.#reading?.came(bytes);
   }
 
   /** Takes note that a message was settled. */
   settled(bytes: number): void {
     this.#heldBytes -= bytes;
     this.#held -= 1;
+    this.#reading?.settled(bytes);
   }
 
   /** Takes note that all that came is RabbitMQ's again: its channel is gone. */
   lost(): void {
+    this.#reading?.settled(this.#heldBytes);
     this.#heldBytes = 0;
     this.#held = 0;
   }

@@ -2,6 +2,7 @@ import type { Channel, ConsumeMessage, RecoveringChannelModel } from 'amqplib';
 import { closeChannel } from './close.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
 import { Prefetch } from './prefetch.ts';
+import type { Reading } from './reading.ts';
 
 /** A consumer of one queue that outlives channels and connections. */
 export interface Subscription {
@@ -19,6 +20,8 @@ export interface Subscription {
 export interface SubscriptionOptions {
   /** So many bytes of messages may be with a consumer unsettled, about. Default: no limit. */
   maxPrefetchedBytes?: number;
+  /** Is told of all messages that come and are settled. */
+  reading?: Reading;
   log: { warn(fields: object, message: string): void };
 }
 
@@ -57,7 +60,7 @@ export class RecoveringSubscription implements Subscription {
     this.#connection = connection;
     this.#options = options;
     this.#onClose = onClose;
-    this.#sizes = new Prefetch(options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY);
+    this.#sizes = new Prefetch(options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY, options.reading);
   }
 
   consume(prefetch: number): void {
@@ -75,7 +78,7 @@ export class RecoveringSubscription implements Subscription {
     const channel = this.#channel;
     this.#closed = true;
     this.#prefetch = undefined;
-    this.#channel = undefined;
+    this.#forgetChannel();
     this.#onClose();
     if (!channel) return;
     try {
@@ -168,8 +171,7 @@ export class RecoveringSubscription implements Subscription {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         const channel = this.#channel;
-        this.#channel = undefined;
-        this.#tag = undefined;
+        this.#forgetChannel();
         channel?.close().catch((error: unknown) => this.#tell(error, 'a channel that did not answer broke'));
         reject(new Error(`RabbitMQ did not answer within ${answerWithinMs} ms`));
       }, answerWithinMs);
@@ -195,13 +197,18 @@ export class RecoveringSubscription implements Subscription {
     channel.on('error', (error) => this.#tell(error, 'RabbitMQ closed a consuming channel'));
     channel.on('close', () => {
       if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.#tag = undefined;
+      this.#forgetChannel();
       this.#applySoon();
     });
     this.#channel = channel;
-    this.#sizes.lost(); // what came on the one before
     return channel;
+  }
+
+  /** The channel is gone, or will be soon: what came on it and isn't settled is RabbitMQ's again. */
+  #forgetChannel(): void {
+    this.#channel = undefined;
+    this.#tag = undefined;
+    this.#sizes.lost();
   }
 
   /** The queue was deleted, or its leader moved: the channel lives on, but nothing more would come. */
@@ -209,7 +216,7 @@ export class RecoveringSubscription implements Subscription {
     this.#tag = undefined;
     void this.#change(async () => {
       if (this.#channel !== channel) return;
-      this.#channel = undefined;
+      this.#forgetChannel();
       await closeChannel(channel);
       this.#applySoon();
     });
