@@ -6,10 +6,13 @@ import type { Tx } from './store.ts';
 /** What became of one failure in an operation. */
 export type ItemState = 'waiting' | 'sent' | 'resolved' | 'failed_again' | 'canceled' | 'done';
 
+// What is coalesced is hidden from the planner. Of an operation that began since it took stock it believes that it has one
+// item or none: it would read all million of them for each slice, to compare or to sort them.
+
 /** The failures that an operation has or had in hand and that are in one of these states there. */
 export const itemsOf = (operationId: string, states: readonly ItemState[]): FailureIds => ({
   sql: `select failure_id from failure_operation_items
-        where operation_id = $3 and state = any($4) and failure_id > $1
+        where operation_id = $3 and coalesce(state = any($4), false) and failure_id > $1
         order by failure_id limit $2`,
   values: [operationId, states],
 });
@@ -63,7 +66,7 @@ function movingOf(ids: FailureIds, { from, to, inHandOf, into, item }: Move): Sl
     ? `insert into failure_operation_items (operation_id, failure_id, state, body)
        select ${operation}, failure_id, ${itemNow}, ${body}::bytea from moved`
     : `update failure_operation_items set state = ${itemNow}
-       where operation_id = ${hand} and failure_id = any(array(select failure_id from moved))`;
+       where failure_id = any(array(select failure_id from moved)) and coalesce(operation_id = ${hand}, false)`;
   return {
     // By array: a join might read all failures there are.
     parts: [

@@ -50,10 +50,11 @@ export function takeNext(
     );
     const handedOver = next.filter(({ step }) => operation.path === 'legacy' || step === 'legacy');
     await insertForLegacy(tx, handedOver);
+    // The coalesce hides the operation from the planner; see failureItems.ts.
     await tx.query(
       `update failure_operation_items
        set state = 'sent', sent_at = now(), published_at = case when failure_id = any($3) then now() end
-       where operation_id = $1 and failure_id = any($2)`,
+       where coalesce(operation_id = $1, false) and failure_id = any($2)`,
       [operationId, next.map(({ failureId }) => failureId), handedOver.map(({ failureId }) => failureId)],
     );
     return { taken: next.length, resends: next.filter((each) => !handedOver.includes(each)) };
@@ -109,7 +110,7 @@ export async function markPublished(
 ): Promise<void> {
   await db.query(
     `update failure_operation_items set published_at = now()
-     where operation_id = $1 and failure_id = any($2) and published_at is null`,
+     where coalesce(operation_id = $1, false) and failure_id = any($2) and published_at is null`,
     [operationId, failureIds],
   );
 }

@@ -3,7 +3,8 @@ import { failedOrdersOf } from '../../src/rules/salvage.ts';
 import { beginRetry, discardFailures, endRetry, undoDiscard } from '../../src/store/failureOperations.ts';
 import { removeOldFailures } from '../../src/store/failureRetention.ts';
 import { type Failure, recordFailures } from '../../src/store/failures.ts';
-import { takeNext } from '../../src/store/resends.ts';
+import { markPublished, takeNext } from '../../src/store/resends.ts';
+import { recordEnds } from '../../src/store/retries.ts';
 import type { Store } from '../../src/store/store.ts';
 import { emptyTables, migratedDatabase, statesOf, storeIntake } from '../support/database.ts';
 import { gateAt } from '../support/gate.ts';
@@ -167,13 +168,13 @@ describe('two operations on the same failures', () => {
 
 describe('operations on a group of more failures than one statement moves', function () {
   this.timeout(60_000);
-  const many = 20_001;
+  const many = 10_001;
   let store: Store;
   let drop: () => Promise<void>;
   let groupId: string;
   let upTo: string;
   before(async () => {
-    ({ store, drop } = await migratedDatabase());
+    ({ store, drop } = await migratedDatabase({ poolSize: 1 }));
     await recordFailures(store, [aFailure('m-0', [])]);
     [[groupId = '', upTo = ''] = []] = await store.rows<[string, string]>(`
       with copied as (
@@ -210,4 +211,38 @@ describe('operations on a group of more failures than one statement moves', func
     assert.deepEqual(await states(), { open: many + 1 });
     await groupsAddUp(store);
   });
+
+  it('read what they are about, and not all items, though the operation began since Postgres took stock', async () => {
+    const choice = { groupId, upTo };
+    const discard = await discardFailures(store, { by, choice });
+    await undoDiscard(store, discard.operationId, { by, withinDays: 1 });
+    await store.query('analyze');
+    const options = { canary: 0, ratePerSecond: null, stopAfter: 5, path: null };
+    const { operationId } = await beginRetry(store, { by, choice, options });
+
+    const { resends } = await readingFew(() => takeNext(store, operationId, 100));
+    const failureIds = resends.map(({ failureId }) => failureId);
+    assert.equal(failureIds.length, 100);
+    await readingFew(() => markPublished(store, operationId, failureIds));
+    const ends = failureIds.map((failureId) => ({ operationId, failureId, state: 'resolved' as const }));
+    await readingFew(() => recordEnds(store, ends));
+    await groupsAddUp(store);
+  });
+
+  /** Does something for a hundred items; fails if it reads many more. */
+  async function readingFew<T>(work: () => Promise<T>): Promise<T> {
+    const before = await itemsRead();
+    const result = await work();
+    const read = (await itemsRead()) - before;
+    assert(read >= 100 && read < 2_000, `${read} items were read`);
+    return result;
+  }
+  /** How many items the one connection of this store has read so far. */
+  async function itemsRead(): Promise<number> {
+    await store.query('select pg_stat_force_next_flush()');
+    const [row] = await store.rows<[string]>(
+      `select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'failure_operation_items'`,
+    );
+    return Number(row?.[0]);
+  }
 });
