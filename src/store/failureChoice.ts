@@ -1,6 +1,7 @@
 import type { FailureState } from './failureGroups.ts';
-import type { FailureIds } from './failureIds.ts';
-import type { Sql } from './store.ts';
+import { type FailureIds, theseIds } from './failureIds.ts';
+import { lockGroupsOf } from './failureItems.ts';
+import type { Sql, Tx } from './store.ts';
 
 /** Failures by their ids, or those of a group up to the last one that somebody saw: what came later is not chosen. */
 export type Choice =
@@ -29,6 +30,13 @@ export interface Chosen {
   steps: string[];
 }
 
+/** Locks the groups of all that is chosen, open or not, until the transaction ends: who chooses after that chooses what stays so. */
+export async function lockChoice(tx: Tx, choice: Choice): Promise<void> {
+  if ('groupId' in choice)
+    await tx.query('select from failure_groups where group_id = $1 for update', [choice.groupId]);
+  else await lockGroupsOf(tx, theseIds(choice.failureIds));
+}
+
 /** Finds what is chosen; throws if there is no such group or failure. */
 export async function choose(db: Sql, choice: Choice): Promise<Chosen> {
   if ('groupId' in choice) {
@@ -45,7 +53,8 @@ export async function choose(db: Sql, choice: Choice): Promise<Chosen> {
      where failure_id = any($1) order by failure_id`,
     [failureIds],
   );
-  const unknown = failureIds.filter((id) => !rows.some(({ failureId }) => failureId === id));
+  const known = new Set(rows.map(({ failureId }) => failureId));
+  const unknown = failureIds.filter((id) => !known.has(id));
   if (unknown.length > 0)
     throw new OperationRefused(
       `There is no failure ${unknown.slice(0, 10).join(', ')}: "chodang failed list" shows all.`,

@@ -121,9 +121,8 @@ export async function lockGroupsOf(tx: Tx, ids: FailureIds): Promise<void> {
   ]);
 }
 
-/** Moves failures and settles their groups, which it locks; returns how many it moved. */
+/** Moves failures and settles their groups, which must be locked; returns how many it moved. */
 export async function moveAndSettle(tx: Tx, ids: FailureIds, move: Move): Promise<number> {
-  await lockGroupsOf(tx, ids);
   const { failures, groupIds } = await moveFailures(tx, ids, move);
   await settleGroups(tx, groupIds);
   return failures;

@@ -1,7 +1,14 @@
 import { raiseAlerts } from './alerts.ts';
-import { type Choice, choose, type Left, nothingOpen, OperationRefused } from './failureChoice.ts';
-import { type FailureState, settleGroups } from './failureGroups.ts';
-import { type ItemState, itemsOf, lockGroupsOf, moveAndSettle, moveFailures } from './failureItems.ts';
+import {
+  type Choice,
+  choose,
+  type Left,
+  lockChoice,
+  nothingOpen,
+  OperationRefused,
+} from './failureChoice.ts';
+import type { FailureState } from './failureGroups.ts';
+import { type ItemState, itemsOf, lockGroupsOf, moveAndSettle } from './failureItems.ts';
 import { storable, storableJson } from './storable.ts';
 import { type Store, type Tx, transaction } from './store.ts';
 
@@ -100,6 +107,7 @@ async function begin(
   },
 ): Promise<Begun> {
   return transaction(store, async (tx) => {
+    await lockChoice(tx, how.choice);
     const { open, left } = await choose(tx, how.choice);
     const operationId = await insertOperation(tx, how);
     const { to, item, body } = how;
@@ -150,14 +158,13 @@ export function endRetry(
     );
     const runs = operation?.state === 'running';
     if (!runs && !sentToo) return false;
-    const { failures, groupIds } = await moveFailures(tx, ids, {
+    const failures = await moveAndSettle(tx, ids, {
       from: 'retrying',
       to: 'open',
       inHandOf: operationId,
       item: 'canceled',
     });
     if (!runs && failures === 0) return false;
-    await settleGroups(tx, groupIds);
     await tx.query(
       `update failure_operations set state = $2, ended_at = now(), ended_by = $3, ended_why = $4
        where operation_id = $1`,
@@ -198,7 +205,9 @@ export function undoDiscard(
       );
     if (operation.late) throw new OperationRefused(`${what} is longer ago than ${withinDays} days.`);
     const undo = await insertOperation(tx, { kind: 'undo', by, detail: { operationId } });
-    const failures = await moveAndSettle(tx, itemsOf(operationId, ['done']), {
+    const ids = itemsOf(operationId, ['done']);
+    await lockGroupsOf(tx, ids);
+    const failures = await moveAndSettle(tx, ids, {
       from: 'discarded',
       to: 'open',
       inHandOf: operationId,

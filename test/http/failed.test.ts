@@ -147,6 +147,59 @@ describe('/v1/failed', () => {
     );
   });
 
+  it('foresees the first thousand, and tells how many more there are', async () => {
+    const { groupId } = await aFailure('o-1', { errorClass: 'Flood' });
+    await api.store.query(
+      `insert into failures (step, message_id, lane, error_class, error_message, attempt, failed_at, headers, body,
+                             notice_ids, orders, group_id)
+       select step, 'flood-' || i, lane, error_class, error_message, attempt, failed_at, headers, body, notice_ids, orders, group_id
+       from failures, generate_series(1, 1006) as i where group_id = $1`,
+      [groupId],
+    );
+    await api.store.query('update failure_groups set open = 1007, failures = 1007 where group_id = $1', [
+      groupId,
+    ]);
+    const rows = await api.store.rows<[string]>(
+      'select failure_id from failures where group_id = $1 order by failure_id',
+      [groupId],
+    );
+    const failureIds = rows.flat();
+    const [first = '', ...others] = failureIds;
+    await api.store.query(`update failures set state = 'discarded' where failure_id = $1`, [first]);
+
+    const foreseen = async (body: object) => {
+      const { status, body: dry } = await ask('POST', '/retries?dryRun=true', { body });
+      assert.equal(status, 200);
+      const failures = dry['failures'] as { failureId: string; would: string }[];
+      return {
+        ids: failures.map((failure) => failure.failureId),
+        first: failures[0]?.would,
+        more: dry['more'],
+      };
+    };
+    const upTo = others.at(-2) ?? '';
+    assert.deepEqual(await foreseen({ groupId, upTo }), {
+      ids: others.slice(0, 1_000),
+      first: 'go',
+      more: 5,
+    });
+    // Those that are not open are told first.
+    assert.deepEqual(await foreseen({ failureIds }), {
+      ids: failureIds.slice(0, 1_000),
+      first: 'skip',
+      more: 7,
+    });
+    assert.deepEqual(await foreseen({ failureIds: failureIds.slice(0, 3) }), {
+      ids: failureIds.slice(0, 3),
+      first: 'skip',
+      more: 0,
+    });
+    await api.store.query(`delete from failures where message_id like 'flood-%' or failure_id = $1`, [first]);
+    await api.store.query('delete from failure_group_notices where group_id = $1', [groupId]);
+    await api.store.query('delete from failure_group_sellers where group_id = $1', [groupId]);
+    await api.store.query('delete from failure_groups where group_id = $1', [groupId]);
+  });
+
   it('foresees, retries a group as it was seen, and tells how far that is', async () => {
     const seen = await aFailure('o-3', { errorClass: 'Hail' });
     await aFailure('o-2', { errorClass: 'Hail', messageId: 'later' });

@@ -100,6 +100,27 @@ describe('two operations on the same failures', () => {
     await noneForgotten(store);
   });
 
+  it('a retry takes what is open once it may, and says so', async () => {
+    const [one = '', other = ''] = await recordedNow(2);
+    const before = await begun([other]);
+    // While it waits for the group, the other one is given back.
+    const holder = await store.pool.connect();
+    await holder.query('begin; select from failure_groups for update');
+    const options = { canary: 0, ratePerSecond: null, stopAfter: 5, path: null };
+    const retry = beginRetry(store, { by, choice: { failureIds: [one, other] }, options });
+    await somebodyWaits();
+    await holder.query(`
+      update failures set state = 'open' where failure_id = ${other};
+      update failure_operation_items set state = 'canceled' where operation_id = ${before};
+      update failure_operations set state = 'canceled' where operation_id = ${before};
+      update failure_groups set open = open + 1, retrying = retrying - 1;
+      commit`);
+    holder.release();
+    const { failures, left } = await retry;
+    assert.deepEqual({ failures, left }, { failures: 2, left: [] });
+    await groupsAddUp(store);
+  });
+
   it('two who hand over chunks of one notice at once give them different numbers', async () => {
     const [one = '', other = ''] = await recordedNow(2);
     const operations = [await begun([one], 'legacy'), await begun([other], 'legacy')];

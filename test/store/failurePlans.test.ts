@@ -146,6 +146,16 @@ describe('pages of failures', function () {
         for (const node of nodes) assert.equal(node['Rows Removed by Filter'] ?? 0, 0);
       });
 
+      it('find a piece of it behind any of them, and read no more than that', async () => {
+        const { open } = await choose(store, { groupId: greatest, upTo: ids[0] ?? '' });
+        for (const share of [1, 0.5, 0.01]) {
+          const { store: explained, nodes } = explaining(store);
+          await explained.rows(open.sql, [place(ids, share), limit, ...open.values]);
+          assert.notEqual(nodes.length, 0);
+          for (const node of nodes) assert.equal(whyTooMuch(node), undefined, JSON.stringify(nodes));
+        }
+      });
+
       const some = () => [0.2, 0.5, 0.9].flatMap((share) => place(ids, share) ?? []);
       const inHand = async (tx: Sql) =>
         itemsOf(
