@@ -145,18 +145,21 @@ async function run(
   ready: (address: string | undefined) => void,
 ): Promise<void> {
   const { log, signal, stopped, sharePage } = options;
-  const running = await startProcess(config, { log, signal, sharePage, ...(parts && { parts }) }).catch(
-    (error: unknown) => {
-      if (!signal.aborted) throw error;
-      log.info({}, 'stopped before it was ready');
-      return undefined;
-    },
-  );
-  if (running) {
-    ready(running.address);
-    log.info({ signal: await stopped }, 'stopping: settling what is held');
-    await running.stop();
-    log.info({}, 'stopped');
+  try {
+    const running = await startProcess(config, { log, signal, sharePage, ...(parts && { parts }) }).catch(
+      (error: unknown) => {
+        if (!signal.aborted) throw error;
+        log.info({}, 'stopped before it was ready');
+        return undefined;
+      },
+    );
+    if (running) {
+      ready(running.address);
+      log.info({ signal: await stopped }, 'stopping: settling what is held');
+      await running.stop();
+      log.info({}, 'stopped');
+    }
+  } finally {
+    endWithin(logPatienceMs);
   }
-  endWithin(logPatienceMs);
 }

@@ -44,7 +44,7 @@ export interface ServerOptions
   maxBytes?: number;
   /** How long a sender may be silent in the middle of a notice until it is taken for gone, in ms; default 60,000. */
   bodyIdleMs?: number;
-  /** How long nothing of a download may be taken until its reader is taken for gone, in ms; default 60,000. */
+  /** How long nothing of a download may be taken until its reader is taken for gone, in ms; default 300,000. */
   downloadIdleMs?: number;
   /** Orders in one notice, at most; default 50,000. */
   maxOrders?: number;
@@ -64,7 +64,7 @@ const smallBytes = 4_096;
 export function createServer(options: ServerOptions): FastifyInstance {
   const { log, store, bodyLimit = 8 * 1024 * 1024, retryAfterSeconds = 5, maxOrders = 50_000 } = options;
   const { importLimit = 1024 ** 3, maxRequests = 1_500, maxBytes = 4 * 1024 * 1024 } = options;
-  const { bodyIdleMs = 60_000, downloadIdleMs = 60_000, closeWithinMs = 5_000 } = options;
+  const { bodyIdleMs = 60_000, downloadIdleMs = 300_000, closeWithinMs = 5_000 } = options;
   const sendProblem = createSendProblem({ retryAfterSeconds });
   const app: FastifyInstance = Fastify({
     loggerInstance: log,

@@ -79,11 +79,13 @@ export function spawnConsumer<Header, Item>(
   let lastBusyAt = Date.now();
   let subscription = subscribe();
 
+  function onArrival(delivery: Delivery): void {
+    // nact gives an actor one mail in a turn of the event loop, so there is one for all that come in one.
+    if (arrived.push(delivery) === 1) dispatch(actor, { kind: 'deliveries' });
+  }
+
   function subscribe(): Subscription {
-    return step.broker.subscribe(queueOf(step.name, lane), (delivery) => {
-      // nact gives an actor one mail in a turn of the event loop, so there is one for all that come in one.
-      if (arrived.push(delivery) === 1) dispatch(actor, { kind: 'deliveries' });
-    });
+    return step.broker.subscribe(queueOf(step.name, lane), onArrival, { ofAnySize: 'write' in step.format });
   }
 
   const consume = () => subscription.consume(wide ? options.prefetch : 1);

@@ -79,7 +79,9 @@ function readFailed(step: string, options: FailedQueuesOptions) {
           'failed messages could not be recorded; they wait',
         );
         if (draining) {
-          waiting.length = 0; // RabbitMQ takes back what is not acked: the rest would fail like this
+          // RabbitMQ takes back what is not acked: the rest would fail like this.
+          waiting.length = 0;
+          await subscription.close();
           return;
         }
         await new Promise((resolve) => setTimeout(resolve, retryMs));
@@ -109,10 +111,14 @@ function readFailed(step: string, options: FailedQueuesOptions) {
     }, gatherMs);
   };
 
-  const subscription = broker.subscribe(failedQueueOf(step), (delivery) => {
-    waiting.push(delivery);
-    look();
-  });
+  const subscription = broker.subscribe(
+    failedQueueOf(step),
+    (delivery) => {
+      waiting.push(delivery);
+      look();
+    },
+    { ofAnySize: true },
+  );
   subscription.consume(recordings * batchSize);
 
   return {

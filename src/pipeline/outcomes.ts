@@ -104,12 +104,12 @@ function aboutOf<Header, Item>(step: Step<Header, Item>, entries: readonly Entry
  */
 const mostErrors = 50;
 
-/** Stands for errors of one class with different messages. */
+/** Stands for errors of one class with different messages: it is the first of them, so that it is counted with its like. */
 class VariousError extends Error {
   constructor(first: Error) {
-    super(`${first.message} (and other errors of this class)`);
+    super(first.message);
     this.name = first.name;
-    if (first.stack !== undefined) this.stack = first.stack;
+    this.stack = `${first.stack ?? first.message}\n    (the first of several errors of this class)`;
   }
 }
 

@@ -118,6 +118,10 @@ describe('a lane on RabbitMQ', () => {
       },
       {
         maxPrefetchedBytes,
+        wrap: (broker) => ({
+          ...broker,
+          subscribe: (queue, onDelivery) => broker.subscribe(queue, onDelivery, { ofAnySize: true }),
+        }),
         // What comes is gathered for long.
         steps: {
           weigh: stepOptions({ retryMs: 100 }, { prefetch: 200, batch: { size: 10_000, waitMs: 60_000 } }),

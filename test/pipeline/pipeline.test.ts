@@ -164,7 +164,7 @@ describe('a pipeline on RabbitMQ', () => {
     pipeline = await cratePipeline({ weigh: weigh.actor });
     pipeline.start();
     await pipeline.send(crates(300));
-    const messages: { errorMessage: unknown; ids: string[] }[] = [];
+    const messages: { errorMessage: unknown; errorStack: unknown; ids: string[] }[] = [];
     await until(
       async () => {
         for (
@@ -177,6 +177,7 @@ describe('a pipeline on RabbitMQ', () => {
           const { chunks } = JSON.parse(one.content.toString()) as { chunks: { items: { id: string }[] }[] };
           messages.push({
             errorMessage: one.headers[headerNames.errorMessage],
+            errorStack: one.headers[headerNames.errorStack],
             ids: chunks.flatMap(({ items }) => items.map(({ id }) => id)),
           });
         }
@@ -187,7 +188,11 @@ describe('a pipeline on RabbitMQ', () => {
     const several = messages.filter(({ ids }) => ids.length > 1);
     assert.deepEqual([messages.length, several.length], [51, 1]);
     const [first] = several[0]?.ids ?? [];
-    assert.equal(several[0]?.errorMessage, `not a crate: ${first} (and other errors of this class)`);
+    assert.equal(several[0]?.errorMessage, `not a crate: ${first}`);
+    assert.match(
+      String(several[0]?.errorStack),
+      /pipeline\.test\.ts.*\n.*the first of several errors of this class\)$/s,
+    );
     for (const { ids, errorMessage } of messages.filter(({ ids }) => ids.length === 1))
       assert.equal(errorMessage, `not a crate: ${ids.join()}`);
   });

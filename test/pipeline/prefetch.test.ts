@@ -62,13 +62,14 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     );
 
   const consume = (prefetch: number) => {
-    const subscription = broker.subscribe('weigh.express', (delivery) => {
+    const onDelivery = (delivery: Delivery) => {
       if (settled >= settleUntil) {
         held.push(delivery);
         return;
       }
       settle(delivery);
-    });
+    };
+    const subscription = broker.subscribe('weigh.express', onDelivery, { ofAnySize: true });
     subscription.consume(prefetch);
     return subscription;
   };
@@ -170,6 +171,11 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     await until(() => held.length > 8, { what: 'more than there is room for has come' });
     await nothingComes();
     assert(held.length <= 11, `${held.length} came at once`);
+
+    // Nobody else is held up by it.
+    const askedAt = performance.now();
+    await broker.depth('weigh.express');
+    assert.ok(performance.now() - askedAt < 1_000);
 
     // It is read now and then all the same, or it would be taken for dead.
     await sleep(6_000);

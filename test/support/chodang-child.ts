@@ -35,17 +35,20 @@ const running = await startProcess(
           if (killAt === 'between the publish of a failure and the ack' && exchange === exchanges.failed)
             await die();
         },
-        subscribe: (queue, onDelivery) =>
-          broker.subscribe(queue, (delivery) =>
-            onDelivery({
-              ...delivery,
-              ack() {
-                delivery.ack();
-                // In the middle of them: the first acks may or may not have left.
-                if (killAt === 'between record and ack' && queue.endsWith('.failed') && (acked += 1) > 2)
-                  void die();
-              },
-            }),
+        subscribe: (queue, onDelivery, options) =>
+          broker.subscribe(
+            queue,
+            (delivery) =>
+              onDelivery({
+                ...delivery,
+                ack() {
+                  delivery.ack();
+                  // In the middle of them: the first acks may or may not have left.
+                  if (killAt === 'between record and ack' && queue.endsWith('.failed') && (acked += 1) > 2)
+                    void die();
+                },
+              }),
+            options,
           ),
       }),
       actor: (step, actor) => ({

@@ -21,7 +21,12 @@ export interface Broker {
    * It waits as long as RabbitMQ blocks publishers (a memory or disk alarm).
    */
   publish(publication: Publication): Promise<void>;
-  subscribe(queue: string, onDelivery: (delivery: Delivery) => void): Subscription;
+  /** `ofAnySize`: others decide how large its messages are, not we. */
+  subscribe(
+    queue: string,
+    onDelivery: (delivery: Delivery) => void,
+    options?: { ofAnySize?: boolean },
+  ): Subscription;
   /** Takes one message, if there is one; for probes, where a consumer would take more. */
   get(queue: string): Promise<Delivery | undefined>;
   /** How many messages wait in a queue. */
@@ -32,7 +37,7 @@ export interface Broker {
   ready(): Readiness;
   /** Whether more should be taken in: it is ready, and has not too much to confirm yet. */
   hasRoom(): Readiness;
-  /** Resolves when all connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
+  /** Resolves when the connections are up for the first time; rejects on `FatalTopologyError` or after `ms`. */
   connected(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -47,12 +52,13 @@ export interface BrokerOptions
   onFatal(error: FatalTopologyError): void;
 }
 
-/** The messages of all consumers may have as many bytes as so many of them may have, unsettled; no more is read then. */
+/** So many times what one consumer may have, unsettled, all may have together of messages of any size. */
 const consumersFull = 4;
 
 /**
- * Opens the three connections of a process, one to publish, one to consume and one to ask: RabbitMQ reads nothing from a
- * connection it has blocked, not even acks; and we read nothing, not even answers, from one that has brought too much.
+ * Opens the connections of a process, one to publish and one to consume, since RabbitMQ reads nothing from a connection it
+ * has blocked, not even acks; and for messages of any size another one, as soon as there is something to consume, since we
+ * read nothing, not even answers, from one that has brought too much.
  *
  * Returns at once; the connections are made, and made again after a loss, in the background. The whole
  * topology is declared after every connect, before anything is published or consumed.
@@ -78,16 +84,22 @@ export function openBroker(options: BrokerOptions): Broker {
 
   const publisher = openPublisher({ ...options, declare });
   const questions = createQuestions(log);
-  const reading = new Reading(consumersFull * (options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY));
   const consumer = openConnection(options, 'consume', async (model) => {
-    reading.watch(model);
-    await declare(model);
-  });
-  const asker = openConnection(options, 'ask', async (model) => {
     await declare(model);
     questions.askOn(model);
   });
-  const connections = [publisher.connection, consumer, asker];
+  const connections = [publisher.connection, consumer];
+
+  let ofAnySize: (Pick<SubscriptionOptions, 'reading'> & { connection: typeof consumer }) | undefined;
+  const openForAnySize = () => {
+    const reading = new Reading(consumersFull * (options.maxPrefetchedBytes ?? Number.POSITIVE_INFINITY));
+    const connection = openConnection(options, 'consume messages of any size', async (model) => {
+      reading.watch(model);
+      await declare(model);
+    });
+    connections.push(connection);
+    return { reading, connection };
+  };
 
   const ready = (): Readiness => {
     const why = fatal?.message ?? publisher.whyNot();
@@ -97,11 +109,12 @@ export function openBroker(options: BrokerOptions): Broker {
   return {
     publish: (publication) => publisher.publish(publication),
 
-    subscribe(queue, onDelivery) {
+    subscribe(queue, onDelivery, { ofAnySize: anySize = false } = {}) {
+      const { connection = consumer, reading } = anySize ? (ofAnySize ??= openForAnySize()) : {};
       const subscription = new RecoveringSubscription(
         queue,
         onDelivery,
-        consumer,
+        connection,
         { ...options, reading },
         () => subscriptions.delete(subscription),
       );

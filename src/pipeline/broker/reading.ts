@@ -47,6 +47,11 @@ export class Reading {
     if (this.#stopped && this.#heldBytes <= this.#maxBytes) setImmediate(() => this.#goOn());
   }
 
+  /** Whether it isn't read now: an answer may be among what waits. */
+  get isStopped(): boolean {
+    return this.#stopped;
+  }
+
   #stops(stream: Duplex): boolean {
     if (stream !== this.#stream || this.#heldBytes <= this.#maxBytes) return false;
     if (this.#mayBreathe) {

@@ -21,7 +21,7 @@ export interface SubscriptionOptions {
   /** So many bytes of messages may be with a consumer unsettled, about. Default: no limit. */
   maxPrefetchedBytes?: number;
   /** Is told of all messages that come and are settled. */
-  reading?: Reading;
+  reading?: Reading | undefined;
   log: { warn(fields: object, message: string): void };
 }
 
@@ -133,7 +133,8 @@ export class RecoveringSubscription implements Subscription {
   #came(channel: Channel, message: ConsumeMessage): void {
     const bytes = message.content.length;
     const isOurs = () => this.#channel === channel;
-    if (isOurs()) this.#sizes.came(bytes);
+    if (!isOurs()) return; // RabbitMQ delivers it again
+    this.#sizes.came(bytes);
     this.#fit();
     const settled = () => {
       this.#sizes.settled(bytes);
@@ -169,7 +170,8 @@ export class RecoveringSubscription implements Subscription {
   async #answered<Answer>(answer: Promise<Answer>): Promise<Answer> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+      timer = setInterval(() => {
+        if (this.#options.reading?.isStopped) return; // it may have come
         const channel = this.#channel;
         this.#forgetChannel();
         channel?.close().catch((error: unknown) => this.#tell(error, 'a channel that did not answer broke'));
@@ -179,7 +181,7 @@ export class RecoveringSubscription implements Subscription {
     try {
       return await Promise.race([answer, late]);
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 
