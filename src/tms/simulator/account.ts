@@ -1,6 +1,6 @@
 import type { Notification } from '../gateway.ts';
 import { FaultSettings, type Faults } from './faults.ts';
-import { JournalFile } from './journalFile.ts';
+import { type Entry, JournalFile, type Place } from './journalFile.ts';
 
 /** One notification that reached a customer's phone. */
 export interface Delivery extends Notification {
@@ -8,6 +8,13 @@ export interface Delivery extends Notification {
   n: number;
   /** When, in ms since 1970. */
   at: number;
+}
+
+/** What is kept in memory of a delivery; the rest stays in the file. */
+interface Kept extends Pick<Delivery, 'n' | 'key' | 'to' | 'at'> {
+  /** Its call, and which of its notifications it is. */
+  place: Place;
+  index: number;
 }
 
 /** What the simulator answers for one notification. */
@@ -57,16 +64,18 @@ export class Account {
   readonly name: string;
   readonly faults = new FaultSettings();
   readonly #file: JournalFile;
-  #deliveries: Delivery[] = [];
+  #deliveries: Kept[] = [];
+  /** The call that was read last. */
+  #lastRead: { place: Place; entry: Entry } | undefined;
   readonly #byKey = new Map<string, { id: string; times: number }>();
   #stats: Stats = emptyStats();
 
   constructor(name: string, path: string) {
     this.name = name;
-    this.#file = new JournalFile(path, ({ at, took, call }) => {
+    this.#file = new JournalFile(path, ({ at, took, call }, place) => {
       this.#stats.calls++;
       call.notifications.forEach((notification, i) => {
-        if (took[i] === 'd') this.#deliver(notification, at);
+        if (took[i] === 'd') this.#deliver(notification, at, place, i);
         if (took[i] === 'p') this.#stats.permanent++;
         if (took[i] === 'r') this.#stats.recognized++;
       });
@@ -83,7 +92,8 @@ export class Account {
   accept(notifications: Notification[], body: Buffer, faults: Faults): Result[] {
     const at = Date.now();
     let took = '';
-    const results = notifications.map((notification): Result => {
+    const place: Place = { position: 0, bytes: 0 }; // until it is written
+    const results = notifications.map((notification, index): Result => {
       const { key, to } = notification;
       const known = faults.idempotent === false ? undefined : this.#byKey.get(key);
       if (known) {
@@ -104,12 +114,12 @@ export class Account {
         return { key, status: 'permanent', reason: wrong };
       }
       took += 'd';
-      const id = this.#deliver(notification, at);
+      const id = this.#deliver(notification, at, place, index);
       return planned === 'unconfirmed'
         ? { key, status: 'unconfirmed', reason: 'no word from the network' }
         : { key, status: 'delivered', id };
     });
-    this.#file.append(at, took, body);
+    Object.assign(place, this.#file.append(at, took, body));
     return results;
   }
 
@@ -119,7 +129,7 @@ export class Account {
     const count = this.#deliveries.length;
     for (let i = 0; i < count && found.length < limit; i++) {
       const delivery = this.#deliveries[order === 'oldest' ? i : count - 1 - i];
-      if (delivery && matches(delivery, query)) found.push(delivery);
+      if (delivery && matches(delivery, query)) found.push(this.#whole(delivery));
     }
     return found;
   }
@@ -133,7 +143,8 @@ export class Account {
     return this.#deliveries
       .filter(({ to }) => to.includes(digits))
       .slice(-limit)
-      .toReversed();
+      .toReversed()
+      .map((delivery) => this.#whole(delivery));
   }
 
   stats(): Stats {
@@ -144,6 +155,7 @@ export class Account {
   forget(): void {
     this.#file.empty();
     this.#deliveries = [];
+    this.#lastRead = undefined;
     this.#byKey.clear();
     this.#stats = emptyStats();
   }
@@ -152,9 +164,16 @@ export class Account {
     this.#file.close();
   }
 
-  #deliver(notification: Notification, at: number): string {
+  #whole({ n, at, place, index }: Kept): Delivery {
+    if (this.#lastRead?.place !== place) this.#lastRead = { place, entry: this.#file.read(place) };
+    const notification = this.#lastRead.entry.call.notifications[index];
+    if (!notification) throw new Error(`delivery ${n} is not in the file`);
     const { key, to, locale, template, text } = notification;
-    const n = this.#deliveries.push({ n: this.#deliveries.length + 1, key, to, locale, template, text, at });
+    return { n, key, to, locale, template, text, at };
+  }
+
+  #deliver({ key, to }: Notification, at: number, place: Place, index: number): string {
+    const n = this.#deliveries.push({ n: this.#deliveries.length + 1, key, to, at, place, index });
     const id = `sim-${n}`;
     const known = this.#byKey.get(key);
     const times = (known?.times ?? 0) + 1;
@@ -168,7 +187,7 @@ export class Account {
   }
 }
 
-function matches(delivery: Delivery, { key, to, after }: Query): boolean {
+function matches(delivery: Pick<Delivery, 'n' | 'key' | 'to'>, { key, to, after }: Query): boolean {
   return (
     (key === undefined || delivery.key === key) &&
     (to === undefined || delivery.to === to) &&

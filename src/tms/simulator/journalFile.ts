@@ -9,6 +9,12 @@ export interface Entry {
   call: { notifications: Notification[] };
 }
 
+/** Where an entry lies in the file. */
+export interface Place {
+  position: number;
+  bytes: number;
+}
+
 const newline = 0x0a;
 const pieceBytes = 4 * 1024 * 1024;
 
@@ -21,14 +27,16 @@ const pieceBytes = 4 * 1024 * 1024;
  */
 export class JournalFile {
   readonly #file: number;
+  #bytes: number;
 
-  constructor(path: string, read: (entry: Entry) => void) {
+  constructor(path: string, read: (entry: Entry, place: Place) => void) {
     this.#file = openSync(path, 'a+');
-    ftruncateSync(this.#file, readEntries(this.#file, read));
+    this.#bytes = readEntries(this.#file, read);
+    ftruncateSync(this.#file, this.#bytes);
   }
 
   /** Appends one call in one write; `body` is the call's JSON as it came. */
-  append(at: number, took: string, body: Buffer): void {
+  append(at: number, took: string, body: Buffer): Place {
     const oneLine = body.includes(newline) ? Buffer.from(JSON.stringify(JSON.parse(body.toString()))) : body;
     const line = Buffer.concat([
       Buffer.from(`{"at":${at},"took":"${took}","call":`),
@@ -36,10 +44,21 @@ export class JournalFile {
       Buffer.from('}\n'),
     ]);
     appendFileSync(this.#file, line);
+    const place = { position: this.#bytes, bytes: line.length };
+    this.#bytes += line.length;
+    return place;
+  }
+
+  /** Reads one entry again. */
+  read({ position, bytes }: Place): Entry {
+    const line = Buffer.alloc(bytes);
+    readSync(this.#file, line, 0, bytes, position);
+    return JSON.parse(line.toString()) as Entry;
   }
 
   empty(): void {
     ftruncateSync(this.#file, 0);
+    this.#bytes = 0;
   }
 
   close(): void {
@@ -48,7 +67,7 @@ export class JournalFile {
 }
 
 /** Reads in pieces, since a file may be larger than any buffer. Returns how many bytes hold whole entries. */
-function readEntries(file: number, read: (entry: Entry) => void): number {
+function readEntries(file: number, read: (entry: Entry, place: Place) => void): number {
   const piece = Buffer.alloc(pieceBytes);
   let begun: Buffer[] = [];
   let kept = 0;
@@ -57,9 +76,10 @@ function readEntries(file: number, read: (entry: Entry) => void): number {
     if (got === 0) return kept;
     let start = 0;
     for (let end = piece.indexOf(newline); end >= 0 && end < got; end = piece.indexOf(newline, start)) {
-      read(JSON.parse(Buffer.concat([...begun, piece.subarray(start, end)]).toString()) as Entry);
+      const entry = JSON.parse(Buffer.concat([...begun, piece.subarray(start, end)]).toString()) as Entry;
       begun = [];
       start = end + 1;
+      read(entry, { position: kept, bytes: position + start - kept });
       kept = position + start;
     }
     begun.push(Buffer.from(piece.subarray(start, got)));
