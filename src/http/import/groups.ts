@@ -47,6 +47,8 @@ const nothing: ImportState = {
   rejectedRows: 0,
   hash: Buffer.alloc(0),
 };
+/** After so many rows of which none can be used a file is refused, and not read to its end. */
+const mostRowsInVain = 10_000;
 /** Rows in a group, for each order that it may have: a file of repeats shall get on, too. */
 const rowsPerOrder = 5;
 
@@ -54,7 +56,7 @@ const rowsPerOrder = 5;
  * Cuts a file into groups of whole chunks. The last one ends the file, and may be empty.
  *
  * Holds one group, and a set of the orders seen. Throws the problems `idempotency-key-reused` if the file doesn't
- * begin with what is known, and `invalid-request` if none of its rows can be used.
+ * begin with what is known, and `invalid-request` if none of its rows can be used, or none of the first 10,000.
  */
 export async function* groupsOf(file: ImportFile, options: GroupOptions): AsyncGenerator<Group> {
   const { known, chunkSize, groupChunks, maxOrders, maxListed, pauseMs, onKnown } = options;
@@ -138,6 +140,7 @@ export async function* groupsOf(file: ImportFile, options: GroupOptions): AsyncG
   function reject(row: RejectedRow): void {
     state.rejectedRows++;
     if (state.rejectedRows <= maxListed) group.rejected.push(row);
+    if (!header && state.rows >= mostRowsInVain) throw nothingToUse(state.rows, group.rejected);
   }
 
   function endChunk(): void {

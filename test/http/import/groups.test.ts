@@ -125,6 +125,22 @@ describe('groupsOf', () => {
     assert.equal(groups.flatMap(({ rejected }) => rejected)[0]?.expected, 'at most 3 orders in one file');
   });
 
+  it('reads no further than 10,000 rows of which none can be used', async () => {
+    const bad = (count: number) =>
+      Array.from({ length: count }, (_, at) => `o-${at},never,WEATHER,\n`).join('');
+    const groups = await groupsOfCsv(`${csvHeader}${bad(9_999)}good,2026-11-29,WEATHER,\n`, {}, 10_000);
+    assert.deepEqual(idsIn(groups), ['good']);
+    let parts = 0;
+    const file = await csvFile(
+      (async function* () {
+        yield csvHeader;
+        for (; parts < 100; parts += 1) yield bad(1_000);
+      })(),
+    );
+    await assert.rejects(all(groupsOf(file, settings)), { type: 'invalid-request' });
+    assert.ok(parts < 20, `${parts},000 rows were read`);
+  });
+
   it('lists so many rejected rows, and counts all', async () => {
     const bad = ids(9).map((orderId) => `${orderId},never,WEATHER,\n`);
     const groups = await groupsOfCsv(`${aCsv(['o-1'])}${bad.join('')}`, { maxListed: 4 });
