@@ -34,11 +34,12 @@ async function take(file: string, options: string[]): Promise<Release | undefine
   });
   const held = new Promise<true>((resolve) => holder.stdout.once('data', () => resolve(true)));
   if ((await Promise.race([held, ended])) === undefined) return undefined;
+  const handles = [holder, holder.stdin as Socket, holder.stdout as Socket];
   // A lock is no reason for a process to go on.
-  holder.unref();
-  for (const pipe of [holder.stdin, holder.stdout]) (pipe as Socket).unref();
+  for (const handle of handles) handle.unref();
   return async () => {
-    holder.ref();
+    // Giving it back is one: its end is only told when its output has ended as well.
+    for (const handle of handles) handle.ref();
     holder.stdin.end();
     await ended;
   };
