@@ -16,7 +16,7 @@ describe('an event of the shop', () => {
   it('is refused in no time, since a list may have thousands that are wrong', () => {
     const startedAt = performance.now();
     for (let i = 0; i < 5_000; i++) problemOf(upsertedWith({ status: 'paid', version: i }));
-    // 35 ms; 4 s where schemas are compiled for each of them.
+    // Some 0.01 ms each; 0.8 ms where schemas are compiled for each of them.
     assert.ok(performance.now() - startedAt < 1_500);
   });
 
