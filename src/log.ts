@@ -8,6 +8,9 @@ const secretFields = /("(?:apiKey|authorization|password)":)"(?:[^"\\]|\\.)*"/gi
 /** So many characters may wait for a slow reader of standard output; what comes then is dropped, or it would fill the memory. */
 const maxWaitingLength = 8 * 1_024 * 1_024;
 
+/** When to try again to write to a full pipe, in ms. */
+const retryMs = 10;
+
 /** How long a process that ends waits for a reader who takes nothing more, in ms. */
 const patienceMs = 500;
 
@@ -33,40 +36,61 @@ export function openLog(options: { level: string; destination?: { write(line: st
     log.warn({ lines }, 'whoever reads this log was too slow: lines are missing before this one');
     dropped = dropped === lines ? 0 : lines; // or this one was dropped as well
   };
-  output.on('write', () => setImmediate(tell));
+  output.on('write', () => {
+    if (dropped > 0) setImmediate(tell);
+  });
   return log;
 }
 
 /**
- * Opens standard output for a log, so that a process can end though nobody reads: pino writes what waits at the exit, and
- * before a fatal line returns, and would try that on a full pipe without end.
+ * Opens standard output for a log. A line is written before the call that logs it returns, or waits while that can't be: then
+ * it is written later, at the exit at the latest, as long as somebody reads.
+ *
+ * Left to itself sonic-boom either writes behind the caller's back, and loses at the exit what it is writing then, or sleeps
+ * while the pipe is full, at the exit without end. So it tries once, and when to try again is decided here.
  */
 function openOutput() {
-  /** When to give up, and how much waited when that was put off last; undefined: it is written while other things happen. */
-  let patience: { until: number; left: number } | undefined;
   const output = pino.destination({
     fd: 1,
-    sync: false,
+    sync: true,
+    minLength: 1, // with 0 `flush` would do nothing
     maxLength: maxWaitingLength,
-    // The pipe is full.
-    retryEAGAIN: (_error, ...waiting) => {
-      const left = waiting[0] + waiting[1];
-      if (patience && left !== patience.left) patience = { until: performance.now() + patienceMs, left };
-      return !patience || performance.now() < patience.until;
-    },
+    retryEAGAIN: () => false,
   });
-  const flushSync = output.flushSync.bind(output);
-  output.flushSync = () => {
-    patience = { until: performance.now() + patienceMs, left: -1 };
-    try {
-      flushSync();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error; // else these lines are lost
-    } finally {
-      patience = undefined;
+  const last = { waits: false, written: false };
+  let timer: NodeJS.Timeout | undefined;
+  const again = () => {
+    timer = undefined;
+    last.waits = last.written = false;
+    output.flush();
+    return last;
+  };
+  output.on('write', () => {
+    last.written = true;
+  });
+  output.removeAllListeners('error'); // pino's own is gone after the first that is not EPIPE
+  output.on('error', ({ code }: NodeJS.ErrnoException) => {
+    last.waits = code !== 'EPIPE';
+    if (last.waits) timer ??= setTimeout(again, retryMs).unref();
+    else output.write = () => true; // nobody will read again
+  });
+
+  const flushSync = () => {
+    let until = performance.now() + patienceMs;
+    while (last.waits && again().waits) {
+      if (last.written) until = performance.now() + patienceMs;
+      else if (performance.now() > until) return;
+      pause(retryMs);
     }
   };
+  output.flushSync = flushSync; // pino calls it before a fatal line returns
+  process.once('exit', flushSync);
   return output;
+}
+
+/** Holds the process up. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function logTo(target: { write(line: string): void }, level: string): Logger {

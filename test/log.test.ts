@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { openLog } from '../src/log.ts';
@@ -145,9 +146,28 @@ describe('the log of a process', function () {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
 
-  for (const how of ['at once', 'by itself'])
-    it(`lets its process end ${how} while nobody reads it`, async () => {
-      const child = writing(1_000, how);
+  const read = (child: ChildProcess) => {
+    const all = { text: '' };
+    child.stdout?.setEncoding('utf8').on('data', (some) => {
+      all.text += some;
+    });
+    return all;
+  };
+
+  /** Which lines there are, each of them whole. */
+  const linesOf = ({ text }: { text: string }) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { at: number }).at);
+
+  for (const [what, ...how] of [
+    ['at once'],
+    ['after a fatal line', 'fatal'],
+    ['by itself', 'info', 'by itself'],
+  ])
+    it(`lets its process end ${what} while nobody reads it`, async () => {
+      const child = writing(1_000, ...how);
       await once(child, 'message');
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
@@ -156,31 +176,48 @@ describe('the log of a process', function () {
       clearTimeout(late);
     });
 
-  it('loses nothing at the end that somebody reads', async () => {
-    const child = writing(5_000);
-    let text = '';
-    child.stdout?.setEncoding('utf8').on('data', (some) => {
-      text += some;
-    });
+  it('lets its process end when whoever read it has gone', async () => {
+    const child = writing(1_000);
     await once(child, 'message');
+    child.stdout?.destroy();
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
+    assert.deepEqual(await exited, [3, null]);
+    clearTimeout(late);
+  });
+
+  for (const [what, ...how] of [['at once'], ['by itself', 'info', 'by itself']])
+    it(`loses nothing when it ends ${what} and somebody reads, however late`, async () => {
+      const child = writing(5_000, ...how);
+      await once(child, 'message'); // what fits in the pipe is written
+      child.kill('SIGTERM');
+      await sleep(200);
+      const all = read(child);
+      await once(child, 'close');
+      assert.deepEqual(linesOf(all), [...Array(5_001).keys()]);
+    });
+
+  it('has each line once when a fatal one had to wait', async () => {
+    const child = writing(1_000, 'fatal');
+    await once(child, 'message'); // it gave up meanwhile
+    const all = read(child);
     child.kill('SIGTERM');
     await once(child, 'close');
-    assert.equal(text.trimEnd().split('\n').length, 5_001);
+    assert.deepEqual(linesOf(all), [...Array(1_001).keys()]);
   });
 
   it('drops lines beyond 8 MB while nobody reads it, and says how many', async () => {
-    const written = 20_000;
-    const child = writing(written);
+    const written = 20_001;
+    const child = writing(written - 1);
     try {
       await once(child, 'message');
-      assert(child.stdout);
-      let text = '';
-      child.stdout.setEncoding('utf8').on('data', (some) => {
-        text += some;
-      });
-      await until(() => text.includes(`"at":${written - 1},`) || text.endsWith('before this one"}\n'), {
-        what: 'all has come that is left',
-      });
+      const output = read(child);
+      await until(
+        () => output.text.includes(`"at":${written - 1},`) || output.text.endsWith('before this one"}\n'),
+        { what: 'all has come that is left' },
+      );
+      const { text } = output;
       const all = text
         .trimEnd()
         .split('\n')
@@ -189,8 +226,7 @@ describe('the log of a process', function () {
       assert(told.length > 0 && told.every(({ level }) => level === 'warn'), 'it says so');
       const missing = told.reduce((sum, { lines = 0 }) => sum + lines, 0);
       assert.equal(all.length - told.length + missing, written);
-      const { length } = text;
-      assert(length > 7_000_000 && length < 9_000_000, `${length} characters waited`);
+      assert(text.length > 7_000_000 && text.length < 9_000_000, `${text.length} characters waited`);
     } finally {
       const gone = once(child, 'exit');
       child.kill('SIGKILL');
