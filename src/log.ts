@@ -12,7 +12,7 @@ const maxWaitingLength = 8 * 1_024 * 1_024;
 const retryMs = 10;
 
 /** How long a process that ends waits for a reader who takes nothing more, in ms. */
-const patienceMs = 500;
+const patienceMs = 1_000;
 
 /**
  * Opens the log of a process: one JSON object per line on standard output, made pretty on a terminal.
@@ -39,6 +39,12 @@ export function openLog(options: { level: string; destination?: { write(line: st
   output.on('write', () => {
     if (dropped > 0) setImmediate(tell);
   });
+  process.once('exit', () => {
+    output.flushSync();
+    if (dropped === 0) return;
+    tell();
+    output.flushSync();
+  });
   return log;
 }
 
@@ -57,11 +63,18 @@ function openOutput() {
     maxLength: maxWaitingLength,
     retryEAGAIN: () => false,
   });
+  const write = output.write.bind(output);
+  output.write = (line) => {
+    neverBlock();
+    return write(line);
+  };
   const last = { waits: false, written: false };
   let timer: NodeJS.Timeout | undefined;
   const again = () => {
+    clearTimeout(timer);
     timer = undefined;
     last.waits = last.written = false;
+    neverBlock();
     output.flush();
     return last;
   };
@@ -75,7 +88,8 @@ function openOutput() {
     else output.write = () => true; // nobody will read again
   });
 
-  const flushSync = () => {
+  // pino calls it as well, before a fatal line returns.
+  output.flushSync = () => {
     let until = performance.now() + patienceMs;
     while (last.waits && again().waits) {
       if (last.written) until = performance.now() + patienceMs;
@@ -83,9 +97,16 @@ function openOutput() {
       pause(retryMs);
     }
   };
-  output.flushSync = flushSync; // pino calls it before a fatal line returns
-  process.once('exit', flushSync);
   return output;
+}
+
+/**
+ * Makes standard output answer EAGAIN when it is a full pipe, or a write would hold the process up: whether a pipe does is the
+ * same for all processes that have it, and each that is started with it, or ends, makes it block.
+ */
+function neverBlock(): void {
+  const { _handle: handle } = process.stdout as { _handle?: { setBlocking?(blocking: boolean): void } };
+  handle?.setBlocking?.(false);
 }
 
 /** Holds the process up. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { uuidv7 } from 'uuidv7';
 import { openLog } from '../src/log.ts';
@@ -139,27 +138,38 @@ describe('a long word in the log', () => {
 describe('the log of a process', function () {
   this.timeout(30_000);
 
-  /** A process that writes so many lines of a kilobyte to a pipe. */
-  const writing = (lines: number, ...more: string[]) =>
-    fork(new URL('support/log-child.ts', import.meta.url), [String(lines), ...more], {
+  let child: ChildProcess;
+  /** Starts a process that writes so many lines of a kilobyte to a pipe, and one more, until it has. */
+  const write = async (lines: number, ...more: string[]) => {
+    child = fork(new URL('support/log-child.ts', import.meta.url), [String(lines), ...more], {
       execArgv: ['--import', 'tsx'],
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
+    await once(child, 'message');
+  };
+  afterEach(() => {
+    if (child.exitCode === null) child.kill('SIGKILL');
+  });
 
-  const read = (child: ChildProcess) => {
+  /** Begins to read what there is, and what comes. */
+  const read = () => {
     const all = { text: '' };
     child.stdout?.setEncoding('utf8').on('data', (some) => {
       all.text += some;
     });
     return all;
   };
-
-  /** Which lines there are, each of them whole. */
   const linesOf = ({ text }: { text: string }) =>
     text
       .trimEnd()
       .split('\n')
-      .map((line) => (JSON.parse(line) as { at: number }).at);
+      .map((line) => JSON.parse(line) as { at?: number; level: string; lines?: number });
+
+  const itsProcessEnds = async () => {
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    assert.deepEqual(await exited, [3, null]);
+  };
 
   for (const [what, ...how] of [
     ['at once'],
@@ -167,70 +177,47 @@ describe('the log of a process', function () {
     ['by itself', 'info', 'by itself'],
   ])
     it(`lets its process end ${what} while nobody reads it`, async () => {
-      const child = writing(1_000, ...how);
-      await once(child, 'message');
-      const exited = once(child, 'exit');
-      child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
-      assert.deepEqual(await exited, [3, null]);
-      clearTimeout(late);
+      await write(1_000, ...how);
+      await itsProcessEnds();
     });
 
   it('lets its process end when whoever read it has gone', async () => {
-    const child = writing(1_000);
-    await once(child, 'message');
+    await write(1_000);
     child.stdout?.destroy();
-    const exited = once(child, 'exit');
-    child.kill('SIGTERM');
-    const late = setTimeout(() => child.kill('SIGKILL'), 5_000);
-    assert.deepEqual(await exited, [3, null]);
-    clearTimeout(late);
+    await itsProcessEnds();
   });
 
-  for (const [what, ...how] of [['at once'], ['by itself', 'info', 'by itself']])
-    it(`loses nothing when it ends ${what} and somebody reads, however late`, async () => {
-      const child = writing(5_000, ...how);
-      await once(child, 'message'); // what fits in the pipe is written
+  for (const [what, ...how] of [
+    ['its process ends at once'],
+    ['its process ends by itself', 'info', 'by itself'],
+    ['a fatal line had to wait', 'fatal'],
+  ])
+    it(`has each line once where ${what} and somebody reads`, async () => {
+      await write(5_000, ...how);
       child.kill('SIGTERM');
-      await sleep(200);
-      const all = read(child);
+      const all = read();
       await once(child, 'close');
-      assert.deepEqual(linesOf(all), [...Array(5_001).keys()]);
+      assert.deepEqual(
+        linesOf(all).map(({ at }) => at),
+        [...Array(5_001).keys()],
+      );
     });
 
-  it('has each line once when a fatal one had to wait', async () => {
-    const child = writing(1_000, 'fatal');
-    await once(child, 'message'); // it gave up meanwhile
-    const all = read(child);
-    child.kill('SIGTERM');
-    await once(child, 'close');
-    assert.deepEqual(linesOf(all), [...Array(1_001).keys()]);
-  });
-
-  it('drops lines beyond 8 MB while nobody reads it, and says how many', async () => {
-    const written = 20_001;
-    const child = writing(written - 1);
-    try {
-      await once(child, 'message');
-      const output = read(child);
-      await until(
-        () => output.text.includes(`"at":${written - 1},`) || output.text.endsWith('before this one"}\n'),
-        { what: 'all has come that is left' },
-      );
-      const { text } = output;
-      const all = text
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line) as { level: string; lines?: number });
+  for (const end of [false, true])
+    it(`drops lines beyond 8 MB while nobody reads it, and says how many${end ? ' at the end' : ''}`, async () => {
+      const written = 20_000;
+      await write(written);
+      if (end) child.kill('SIGTERM');
+      const output = read();
+      if (end) await once(child, 'close');
+      else
+        await until(() => output.text.endsWith('before this one"}\n'), { what: 'all has come that is left' });
+      const all = linesOf(output);
       const told = all.filter(({ lines }) => lines !== undefined);
       assert(told.length > 0 && told.every(({ level }) => level === 'warn'), 'it says so');
       const missing = told.reduce((sum, { lines = 0 }) => sum + lines, 0);
-      assert.equal(all.length - told.length + missing, written);
-      assert(text.length > 7_000_000 && text.length < 9_000_000, `${text.length} characters waited`);
-    } finally {
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-    }
-  });
+      assert.equal(all.length - told.length + missing, written + 1);
+      const { length } = output.text;
+      assert(length > 7_000_000 && length < 9_000_000, `${length} characters waited`);
+    });
 });

@@ -3,11 +3,14 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/schema.ts';
 import { openLog } from '../log.ts';
 import { startProcess } from '../process.ts';
+import { endWithin } from './endWithin.ts';
 import { loadSettings, requireUrls } from './settings.ts';
 import { asWorker } from './worker.ts';
 import { runWorkers } from './workers.ts';
 
 const mostWorkers = 64;
+/** How long a process that has nothing left to do waits until its log is read, in ms. */
+const logPatienceMs = 1_000;
 
 const examples = `
 Examples:
@@ -77,6 +80,7 @@ async function runPrimary(
     mostYoungDeaths: 3 * config.pipeline.maxRedeliveries,
     ready: (address) => sayReady(address ?? undefined, parts, options),
   });
+  endWithin(logPatienceMs);
 }
 
 /** Runs all in a worker process, until the primary one wants it to stop. */
@@ -141,17 +145,21 @@ async function run(
   ready: (address: string | undefined) => void,
 ): Promise<void> {
   const { log, signal, stopped, sharePage } = options;
-  const running = await startProcess(config, { log, signal, sharePage, ...(parts && { parts }) }).catch(
-    (error: unknown) => {
-      if (!signal.aborted) throw error;
-      log.info({}, 'stopped before it was ready');
-      return undefined;
-    },
-  );
-  if (running) {
-    ready(running.address);
-    log.info({ signal: await stopped }, 'stopping: settling what is held');
-    await running.stop();
-    log.info({}, 'stopped');
+  try {
+    const running = await startProcess(config, { log, signal, sharePage, ...(parts && { parts }) }).catch(
+      (error: unknown) => {
+        if (!signal.aborted) throw error;
+        log.info({}, 'stopped before it was ready');
+        return undefined;
+      },
+    );
+    if (running) {
+      ready(running.address);
+      log.info({ signal: await stopped }, 'stopping: settling what is held');
+      await running.stop();
+      log.info({}, 'stopped');
+    }
+  } finally {
+    endWithin(logPatienceMs);
   }
 }
