@@ -25,12 +25,15 @@ describe('how many messages RabbitMQ hands a consumer', () => {
   let settled: number;
   /** Messages settle as they come until so many have. */
   let settleUntil: number;
+  /** So long the first that doesn't settle holds this process up, while RabbitMQ goes on sending, in ms. */
+  let holdUpMs: number;
 
   beforeEach(async () => {
     vhost = await freshVhost();
     held = [];
     settled = 0;
     settleUntil = 0;
+    holdUpMs = 0;
     broker = openBroker({
       url: `${vhost.url}?heartbeat=2`, // a connection of which nothing is read for 4 seconds is taken for dead
       topology: { steps: { weigh: stepOptions() }, lanes: ['express'] },
@@ -64,6 +67,8 @@ describe('how many messages RabbitMQ hands a consumer', () => {
   const consume = (prefetch: number) => {
     const onDelivery = (delivery: Delivery) => {
       if (settled >= settleUntil) {
+        if (held.length === 0 && holdUpMs > 0)
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, holdUpMs);
         held.push(delivery);
         return;
       }
@@ -167,6 +172,7 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     await publish(smallOnes, small);
     await publish(count, bytes);
     settleUntil = smallOnes;
+    holdUpMs = 1_000;
     consume(200);
     await until(() => held.length > 8, { what: 'more than there is room for has come' });
     await nothingComes();
@@ -191,9 +197,11 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     await publish(300, small);
     await publish(60, 5 * large);
     settleUntil = 300;
+    holdUpMs = 1_000;
     const subscription = consume(200);
     await until(() => held.length > 8, { what: 'more than there is room for has come' });
     await subscription.close();
+    holdUpMs = 0;
     settleUntil = Number.POSITIVE_INFINITY;
     consume(200);
     await until(() => settled === 360, { what: 'all come again, and are settled' });
