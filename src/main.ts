@@ -1,35 +1,36 @@
 #!/usr/bin/env -S node --min-semi-space-size=32 --max-semi-space-size=32 --max-old-space-size=640
 import { Command } from 'commander';
-import { demoCommand } from './commands/demo.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { failedCommand } from './commands/failed/command.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { noticeCommand } from './commands/notice.ts';
-import { operatorCommand } from './commands/operator.ts';
-import { ordersCommand } from './commands/orders.ts';
-import { pipelineCommand } from './commands/pipeline/command.ts';
-import { sellerCommand } from './commands/seller.ts';
-import { switchSettings } from './commands/settings.ts';
-import { stackCommand } from './commands/stack.ts';
-import { startCommand } from './commands/start.ts';
-import { switchCommand } from './commands/switch/command.ts';
 
-const chodang = new Command('chodang')
-  .description('Tells tens of thousands of customers within a second that their order ships later, and why.')
-  .addCommand(demoCommand())
-  .addCommand(startCommand())
-  .addCommand(stackCommand())
-  .addCommand(doctorCommand())
-  .addCommand(migrateCommand())
-  .addCommand(ordersCommand())
-  .addCommand(sellerCommand())
-  .addCommand(noticeCommand())
-  .addCommand(switchCommand(switchSettings))
-  .addCommand(failedCommand())
-  .addCommand(pipelineCommand())
-  .addCommand(operatorCommand());
+/** What makes each command. Only the one that is called is loaded: all of them together take most of a second. */
+const commands: Record<string, () => Promise<Command>> = {
+  demo: async () => (await import('./commands/demo.ts')).demoCommand(),
+  start: async () => (await import('./commands/start.ts')).startCommand(),
+  stack: async () => (await import('./commands/stack.ts')).stackCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+  orders: async () => (await import('./commands/orders.ts')).ordersCommand(),
+  seller: async () => (await import('./commands/seller.ts')).sellerCommand(),
+  notice: async () => (await import('./commands/notice.ts')).noticeCommand(),
+  switch: async () => {
+    const [{ switchCommand }, { switchSettings }] = await Promise.all([
+      import('./commands/switch/command.ts'),
+      import('./commands/settings.ts'),
+    ]);
+    return switchCommand(switchSettings);
+  },
+  failed: async () => (await import('./commands/failed/command.ts')).failedCommand(),
+  pipeline: async () => (await import('./commands/pipeline/command.ts')).pipelineCommand(),
+  operator: async () => (await import('./commands/operator.ts')).operatorCommand(),
+};
 
 try {
+  const called = Object.entries(commands).filter(([name]) => name === process.argv[2]);
+  const chodang = new Command('chodang').description(
+    'Tells tens of thousands of customers within a second that their order ships later, and why.',
+  );
+  // Help and typing errors concern all of them.
+  for (const [, make] of called.length > 0 ? called : Object.entries(commands))
+    chodang.addCommand(await make());
   await chodang.parseAsync();
 } catch (error) {
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
