@@ -65,9 +65,13 @@ describe('draining a failed queue', () => {
 
   it('ends a batch before it has 2 MB; what is larger than that is recorded alone', async () => {
     const gate = aGate();
-    drain(100, () => gate.opened);
+    let held = false;
+    drain(100, () => {
+      held = true;
+      return gate.opened;
+    });
     await fail('first', 1);
-    await until(() => arrived === 1, { what: 'it is held at the gate' });
+    await until(() => held, { what: 'it is held at the gate' });
     const sizes: [id: string, bytes: number][] = [
       ['a', 900 * kilobyte],
       ['b', 900 * kilobyte],
