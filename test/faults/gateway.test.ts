@@ -15,7 +15,7 @@ describe('a gateway in trouble', function () {
   let waiting: Publication[];
 
   async function begin(tms: Record<string, unknown>): Promise<void> {
-    world = await aWorld({ tms: { timeoutMs: 500, maxRecipients: 100, ...tms } });
+    world = await aWorld({ tms: { timeoutMs: 2_000, maxRecipients: 100, ...tms } });
     log = keptLog();
     waiting = [];
     await world.start({
@@ -113,6 +113,7 @@ describe('a gateway in trouble', function () {
       const orderIds = await world.orders(1);
       const { noticeId } = await world.post(orderIds);
       assert.deepEqual(await world.settled(noticeId), { notified: 1 });
+      await until(() => log.said(says.closed, 'tms').length > 0, { what: 'the circuit closes' });
       const tms = log.lines.filter(({ step, level }) => step === 'tms' && level !== 'debug');
       assert.deepEqual(
         tms.map(({ msg }) => msg),
@@ -124,7 +125,7 @@ describe('a gateway in trouble', function () {
     });
 
     it('answers too late: it is called again with the same key, and tells the customer once', async () => {
-      await world.simulator.faults({ hangMs: 3_000, times: 1 });
+      await world.simulator.faults({ hangMs: 10_000, times: 1 });
       const before = await world.simulator.stats();
       const orderIds = await world.orders(3);
       const { noticeId } = await world.post(orderIds);
@@ -162,7 +163,7 @@ describe('a gateway in trouble', function () {
     after(() => world.close());
 
     it('answers too late: unconfirmed, and never sent twice', async () => {
-      await world.simulator.faults({ idempotent: false, hangMs: 3_000, times: 1 });
+      await world.simulator.faults({ idempotent: false, hangMs: 10_000, times: 1 });
       const orderIds = await world.orders(3);
       const { noticeId } = await world.post(orderIds);
       assert.deepEqual(await world.settled(noticeId), { unconfirmed: 3 });

@@ -98,7 +98,7 @@ describe('whoever runs a retry, killed', function () {
 
   it('half way up a ramp, one after the other: the next one goes on where it was', async () => {
     const notices = await failed(40);
-    const operationId = await retry(world, those(notices), { canary: 1, ratePerSecond: 30 });
+    const operationId = await retry(world, those(notices), { canary: 1, ratePerSecond: 8 });
     for (const resolved of [1, 15, 25]) {
       const { gone, kill } = await world.spawn(undefined, ['failures']);
       await until(async () => ((await itemsOf(world, operationId)).resolved ?? 0) >= resolved, {
@@ -119,7 +119,7 @@ describe('whoever runs a retry, killed', function () {
       await world.spawn(undefined, ['failures']),
       await world.spawn(undefined, ['failures']),
     ];
-    const operationId = await retry(world, those(notices), { canary: 1, ratePerSecond: 15 });
+    const operationId = await retry(world, those(notices), { canary: 1, ratePerSecond: 8 });
     let inHand = 0;
     // Whichever has the work: one of the two deaths hands it over.
     for (const [at, process] of processes.entries()) {

@@ -286,7 +286,7 @@ describe('A download', () => {
   let path: string;
   const rows = 200_000;
   before(async () => {
-    api = await startApi({ downloadIdleMs: 300 });
+    api = await startApi({ downloadIdleMs: 2_000 });
     api.path = 'legacy';
     address = new URL(await api.app.listen({ port: 0, host: '127.0.0.1' }));
     const { body } = await post(api, aBody());
@@ -334,7 +334,7 @@ describe('A download', () => {
       for (const byte of part) if (byte === 0x0a) lines += 1;
       last = (last + part.toString('latin1')).slice(-7);
       if (last.endsWith('\r\n0\r\n\r\n')) break;
-      if (Math.floor(lines / 20_000) > before) await sleep(150);
+      if (Math.floor(lines / 20_000) > before) await sleep(500);
     }
     assert.ok(lines > rows, `${lines} lines`);
   });

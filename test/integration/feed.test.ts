@@ -250,7 +250,7 @@ describe("following the shop's orders", function () {
       timeoutMs: 30_000,
     });
     assert.deepEqual(seen.failed, []);
-    assert.equal(seen.circuit.at(-1)?.open, false);
+    await until(() => seen.circuit.at(-1)?.open === false, { what: 'the circuit is closed' });
   });
 
   it('stops a notice whose order is canceled meanwhile at the next step', async () => {

@@ -13,7 +13,7 @@ import { flip } from '../switches/opened.ts';
 
 const gateways = [
   ['that knows repeated keys', { idempotentForMs: 86_400_000 }, {}],
-  ['that knows none', { idempotentForMs: 0, timeoutMs: 300 }, { idempotent: false }],
+  ['that knows none', { idempotentForMs: 0, timeoutMs: 2_000 }, { idempotent: false }],
 ] as const;
 
 for (const [which, tms, faults] of gateways)

@@ -96,7 +96,7 @@ describe('chodang start, told to stop while RabbitMQ takes nothing', function ()
     const late = first.said('not everything was settled in time; RabbitMQ delivers the rest again');
     assert.equal(late?.['shutdownMs'], 1_500);
 
-    const second = await started();
+    const second = await started({ CHODANG_PIPELINE_SHUTDOWN_MS: '20000' });
     await second.blocked();
     second.child.kill('SIGINT');
     await until(() => second.said('stopping: settling what is held'), { what: 'it has begun to stop' });

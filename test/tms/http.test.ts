@@ -130,7 +130,7 @@ describe('httpGateway', () => {
         it(`${say(expects)} when ${when}`, async () => {
           const account = simulator.account();
           await account.faults(faults);
-          const timeoutMs = faults.hangMs ? 150 : 5_000;
+          const timeoutMs = faults.hangMs ? 1_500 : 5_000;
           const gateway = open(account.url, { idempotentForMs, timeoutMs });
           await assertOutcome(gateway.send(notifications(3)), expects, 3);
           const stats = await account.stats();

@@ -18,7 +18,7 @@ describe('An import that comes in', function () {
   let api: Api;
   let to: { address: string; apiKey: string };
   beforeEach(async () => {
-    api = await startApi({ chunkSize: 10, importGroupChunks: 2, importPauseMs: 30, importIdleMs: 500 });
+    api = await startApi({ chunkSize: 10, importGroupChunks: 2, importPauseMs: 30, importIdleMs: 3_000 });
     to = { address: await api.app.listen({ port: 0, host: '127.0.0.1' }), apiKey: api.keys['s-1'] };
   });
   afterEach(() => api.close());
