@@ -213,6 +213,7 @@ describe('a lane on RabbitMQ', () => {
     await send(1, 'express');
     await until(() => pipeline.seen.circuit.length === 1, { what: 'the circuit has opened' });
     pipeline.pipeline()?.adjust('weigh', 'bulk', paused);
+    await until(() => pipeline.seen.paused.length === 1, { what: 'it was told to pause' });
     await send(3, 'bulk');
     away = false;
     await until(() => pipeline.seen.circuit.at(-1)?.open === false, { what: 'the circuit has closed' });

@@ -94,7 +94,7 @@ describe('how many messages RabbitMQ hands a consumer', () => {
   it('is its prefetch, where that many are small', async () => {
     await publish(100, small);
     consume(most);
-    await until(() => held.length >= most, { what: 'as many as wished for come' });
+    await until(() => held.length >= 1 + most, { what: 'as many as wished for come' });
     await nothingComes();
     // The first was asked for alone, and is held besides.
     assert.equal(held.length, 1 + most);
@@ -103,7 +103,9 @@ describe('how many messages RabbitMQ hands a consumer', () => {
   it('is as many as fit into maxPrefetchedBytes, where they are large', async () => {
     await publish(100, large);
     consume(most);
-    await until(() => held.length >= 10, { what: 'as many as there is room for come' });
+    await until(() => held.length >= 1 + maxPrefetchedBytes / large, {
+      what: 'as many as there is room for come',
+    });
     await nothingComes();
     assert.equal(held.length, 1 + maxPrefetchedBytes / large);
   });
@@ -181,7 +183,7 @@ describe('how many messages RabbitMQ hands a consumer', () => {
     // Nobody else is held up by it.
     const askedAt = performance.now();
     await broker.depth('weigh.express');
-    assert.ok(performance.now() - askedAt < 1_000);
+    assert.ok(performance.now() - askedAt < 5_000);
 
     // It is read now and then all the same, or it would be taken for dead.
     await sleep(6_000);

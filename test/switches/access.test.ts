@@ -27,7 +27,7 @@ describe('access to the switches', () => {
     closing = [];
   });
   async function open(as: { auth?: string }, at = where) {
-    const switches = await opened(at, { ...as, connectWaitMs: 500 });
+    const switches = await opened(at, { ...as, connectWaitMs: as.auth ? 5_000 : 500 });
     closing.push(() => switches.close());
     return switches;
   }

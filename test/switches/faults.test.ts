@@ -41,7 +41,7 @@ describe('switches, when ZooKeeper', () => {
   });
 
   async function open(at = where, options: Parameters<typeof opened>[1] = {}) {
-    const switches = await opened(at, { connectWaitMs: 300, ...options });
+    const switches = await opened(at, { connectWaitMs: 5_000, ...options });
     closing.push(() => switches.close());
     return switches;
   }
@@ -61,7 +61,7 @@ describe('switches, when ZooKeeper', () => {
   it('is absent at the start: the fallback applies, until it is there', async () => {
     await flip(where, 'on');
     await zookeeper.kill();
-    const switches = await open();
+    const switches = await open(where, { connectWaitMs: 300 });
     assert.deepEqual(switches.path(), {
       value: 'legacy',
       variant: 'legacy',
