@@ -84,6 +84,7 @@ describe('The sender of alerts', () => {
   it('makes a handful of requests of 10,000 alerts to 10,000 groups that come over time', async () => {
     start([toWebhook(), toSlack()], { collectMs: 50, everyMs: 1_000 });
     const alerts = newGroups(10_000);
+    const startedAt = performance.now();
     for (let at = 0; at < alerts.length; at += 100) {
       await raiseAlerts(store, alerts.slice(at, at + 100));
       await aWhile(2);
@@ -91,10 +92,11 @@ describe('The sender of alerts', () => {
     await until(async () => (await store.query('select from alerts where bundle_id is null')).length === 0, {
       what: 'all have been told',
     });
+    const seconds = (performance.now() - startedAt) / 1_000;
     const bundles = (await store.query('select distinct bundle_id from alerts')).length;
     await delivered(bundles);
     await delivered(bundles, 'slack');
-    assert.ok(bundles <= 5, `${bundles} bundles`);
+    assert.ok(bundles <= 2 + seconds, `${bundles} bundles in ${seconds} s`); // one a second
     assert.equal(receiver.received.length, 2 * bundles);
     const events = receiver.received.filter((each) => 'webhook-id' in each.headers).map(verified);
     assert.equal(

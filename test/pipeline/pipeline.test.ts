@@ -57,7 +57,11 @@ describe('a pipeline on RabbitMQ', () => {
   it('takes what waits in a queue as one batch, and packs what goes on into one message', async () => {
     const weigh = noting(() => forward);
     const bake = noting(() => done);
-    pipeline = await cratePipeline({ weigh: weigh.actor, bake: bake.actor });
+    const batch = { size: 39, waitMs: 60_000 };
+    pipeline = await cratePipeline(
+      { weigh: weigh.actor, bake: bake.actor },
+      { steps: { weigh: stepOptions({}, { batch }), bake: stepOptions() } },
+    );
     for (let at = 0; at < 40; at += 1) await pipeline.send([crate(`c${at}`)], 'express', `h${at}`);
     pipeline.start();
     await until(() => bake.ran.length === 40, { what: '40 single crates have been baked' });
@@ -68,7 +72,10 @@ describe('a pipeline on RabbitMQ', () => {
 
   it('runs an item once that came twice in a batch', async () => {
     const weigh = noting(() => done);
-    pipeline = await cratePipeline({ weigh: weigh.actor });
+    pipeline = await cratePipeline(
+      { weigh: weigh.actor },
+      { steps: { weigh: stepOptions({}, { batch: { size: 3, waitMs: 60_000 } }) } },
+    );
     await pipeline.send([crate('first')]);
     await pipeline.send([crate('same'), crate('other')]);
     await pipeline.send([crate('same')]);

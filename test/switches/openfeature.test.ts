@@ -116,7 +116,7 @@ describe('the OpenFeature provider', function () {
       registry,
       log,
       sessionTimeoutMs: 1_000,
-      connectWaitMs: 1_000,
+      connectWaitMs: 10_000,
       ...options,
     });
     number += 1;
