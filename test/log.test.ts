@@ -136,7 +136,7 @@ describe('a long word in the log', () => {
       const startedAt = performance.now();
       log.info(word.repeat(letters / word.length));
       const ms = performance.now() - startedAt;
-      assert(ms < 10_000, `${ms.toFixed(0)} ms`); // a few; a minute if it were gone through from each letter
+      assert(ms < 1_000, `${ms.toFixed(0)} ms`); // a few; a minute if it were gone through from each letter
     });
 });
 
